@@ -5,15 +5,15 @@ using TemplateMessage = LocalLlm.Templating.ChatMessage;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// From messages to those of a chat template. The caller's objects are only read. <c>docs/guides/extensions-ai.md</c> has the rule for
-/// every kind of content as a table.
+/// Converts messages to a chat template's. The caller's objects are never changed. <c>docs/guides/extensions-ai.md</c> has a table with the
+/// rule for every kind of content.
 /// </summary>
 internal static class ChatMessageMapping
 {
     private static readonly ChatRole[] Roles = [ChatRole.System, ChatRole.User, ChatRole.Assistant, ChatRole.Tool, new("developer")];
 
     /// <exception cref="ArgumentException">A message or a content is null.</exception>
-    /// <exception cref="NotSupportedException">A message holds what no text can say.</exception>
+    /// <exception cref="NotSupportedException">A message holds content that text cannot represent.</exception>
     public static List<TemplateMessage> ToTemplate(IEnumerable<ChatMessage> messages, string? instructions)
     {
         ChatMessage[] all = [.. messages];
@@ -26,8 +26,8 @@ internal static class ChatMessageMapping
         if (string.IsNullOrEmpty(instructions))
             return result;
 
-        // Instructions go in front of the caller's own system text; that of later messages is brought to the model by the engine, as its
-        // template can take it.
+        // Instructions go in front of the caller's first system message. The engine passes later system messages to the model in a form
+        // that its template accepts.
         if (result is [{ Role: "system" } system, ..])
             result[0] = system with { Content = string.IsNullOrEmpty(system.Content) ? instructions : $"{instructions}\n{system.Content}" };
         else
@@ -37,7 +37,7 @@ internal static class ChatMessageMapping
 
     private static void AddTo(List<TemplateMessage> result, ChatMessage message, KnownCalls known)
     {
-        // Roles are equal whatever their case; templates know small letters.
+        // ChatRole ignores case; templates expect lower case.
         var role = Array.Find(Roles, role => role == message.Role) is { Value: not null } usual ? usual.Value : message.Role.Value;
         var builder = new TemplateMessages(result, role, message.AuthorName);
         foreach (var content in message.Contents)
@@ -72,7 +72,7 @@ internal static class ChatMessageMapping
         builder.Finish();
     }
 
-    // Approvals stand beside the calls and results that come of them.
+    // A chat may hold an approval and also the call or result that came of it: each counts once.
     private sealed class KnownCalls(ChatMessage[] messages)
     {
         private readonly HashSet<string> _calls = [.. messages.SelectMany(message => message.Contents).OfType<ToolCallContent>().Select(call => call.CallId)];

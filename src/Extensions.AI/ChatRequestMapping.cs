@@ -8,20 +8,21 @@ using ChatMessage = Microsoft.Extensions.AI.ChatMessage;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// From messages and options to an engine request. <see cref="LocalLlmRequestOptions"/> go before <see cref="ChatOptions"/>, these before
-/// additional properties. The caller's objects are only read.
+/// Converts messages and options to an engine request. <see cref="LocalLlmRequestOptions"/> override <see cref="ChatOptions"/>, which
+/// override additional properties. The caller's objects are never changed.
 /// </summary>
 internal static class ChatRequestMapping
 {
     private const string KwargsProperty = "chat_template_kwargs";
 
-    /// <exception cref="NotSupportedException">Something is asked for that this client does not do.</exception>
-    /// <exception cref="ArgumentException">Another provider's options are given.</exception>
+    /// <exception cref="NotSupportedException">The request asks for something that this client does not support.</exception>
+    /// <exception cref="ArgumentException">The raw options belong to another provider.</exception>
     /// <exception cref="EngineException">An additional property has a value of a wrong type.</exception>
     /// <param name="messages">The chat.</param>
-    /// <param name="options">What is asked for.</param>
-    /// <param name="client">Whom a factory of raw options is called with.</param>
-    /// <param name="wishedBudget">Thinking tokens of an effort, for models that think; null: none was asked for.</param>
+    /// <param name="options">The caller's options.</param>
+    /// <param name="client">The client that is passed to a factory of raw options.</param>
+    /// <param name="wishedBudget">The thinking budget, in tokens, of the requested effort, for models that think; null: no effort
+    /// requested.</param>
     public static GenerationRequest ToRequest(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client, out int? wishedBudget)
     {
         var sampling = SamplingProperties.Read(options?.AdditionalProperties, out var thinking);
@@ -45,7 +46,7 @@ internal static class ChatRequestMapping
         };
     }
 
-    /// <exception cref="InvalidOperationException">Another model is asked for.</exception>
+    /// <exception cref="InvalidOperationException">The request asks for another model.</exception>
     public static void CheckModelId(string? asked, string? served)
     {
         if (asked is not null && served is not null && asked != served)
@@ -54,7 +55,7 @@ internal static class ChatRequestMapping
 
     private static SamplingParams ToSampling(ChatOptions? options, LocalLlmRequestOptions own, SamplingParams further)
     {
-        // An effort goes before a budget of the additional properties.
+        // An effort overrides a budget of the additional properties.
         var hasEffort = Thinking(options?.Reasoning?.Effort)?.Budget is not null;
         return further with
         {
@@ -94,7 +95,7 @@ internal static class ChatRequestMapping
         _ => null,
     };
 
-    /// <summary>Whether thoughts are part of a response; the options have been checked.</summary>
+    /// <summary>Whether a response includes reasoning. The options must have been validated.</summary>
     public static bool IncludesThoughts(ChatOptions? options)
     {
         if (options?.Reasoning?.Output == ReasoningOutput.None)

@@ -2,11 +2,13 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>From a response format to what the engine holds a response to.</summary>
+/// <summary>Converts a response format to the engine's structured output.</summary>
 public static class ChatResponseFormatExtensions
 {
-    /// <summary>The structure that the format asks for; null: any text. A schema of .NET types is held to all that System.Text.Json
-    /// asks of it.</summary>
+    /// <summary>
+    /// Returns the structure that the format asks for; null: any text. The schema of a .NET type is tightened to what System.Text.Json can
+    /// read.
+    /// </summary>
     /// <exception cref="ArgumentNullException"><paramref name="format"/> is null.</exception>
     public static StructuredOutputs? ToStructuredOutputs(this ChatResponseFormat format)
     {

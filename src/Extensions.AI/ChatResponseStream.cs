@@ -3,13 +3,13 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>One response on its way: from the engine's outputs to updates with one identity, whole calls, and one usage.</summary>
-/// <param name="engine">Where it is made.</param>
-/// <param name="options">What was asked for.</param>
+/// <summary>One response in progress: converts the engine's outputs to updates with one id, complete tool calls and one usage.</summary>
+/// <param name="engine">The engine that generates the response.</param>
+/// <param name="options">The caller's options.</param>
 /// <param name="request">The engine's request.</param>
 internal sealed class ChatResponseStream(LlmEngine engine, ChatOptions? options, GenerationRequest request)
 {
-    /// <summary>Where log-probabilities are in the additional properties.</summary>
+    /// <summary>The name of log-probabilities among the additional properties.</summary>
     public const string LogprobsProperty = "logprobs";
 
     private readonly string _id = Guid.NewGuid().ToString("N");
@@ -18,11 +18,13 @@ internal sealed class ChatResponseStream(LlmEngine engine, ChatOptions? options,
     private readonly ResponseReader _reader = engine.CreateResponseReader(request, endsAfterCall: options?.AllowMultipleToolCalls == false);
     private readonly ResponseBuilder _calls = new();
 
-    /// <summary>Whether the response is over, be it that the model could go on: one call was asked for, and it is there.</summary>
+    /// <summary>
+    /// Whether the response is over. It is also over, though the model could go on, once the only allowed tool call is complete.
+    /// </summary>
     public bool IsComplete => _reader.IsComplete;
 
-    /// <summary>Takes the engine's next output.</summary>
-    /// <returns>What is new for the caller, or null.</returns>
+    /// <summary>Appends the engine's next output.</summary>
+    /// <returns>The update for the caller, or null if there is nothing new.</returns>
     /// <exception cref="EngineException">The response failed.</exception>
     public ChatResponseUpdate? Next(GenerationOutput output)
     {
@@ -62,7 +64,7 @@ internal sealed class ChatResponseStream(LlmEngine engine, ChatOptions? options,
         }
     }
 
-    // Calls are whole, and come last.
+    // Tool calls are complete, and come last.
     private void Finish(ChatResponseUpdate update, GenerationOutput output)
     {
         foreach (var call in _calls.ToResponse().ToolCalls)
@@ -76,7 +78,7 @@ internal sealed class ChatResponseStream(LlmEngine engine, ChatOptions? options,
             InputTokenCount = prompt,
             OutputTokenCount = _reader.TokenCount,
             TotalTokenCount = prompt + _reader.TokenCount,
-            // Known at the end only, and where thoughts are marked by tokens.
+            // Known only at the end, and only if tokens mark the reasoning.
             CachedInputTokenCount = output.Usage?.CachedTokens,
             ReasoningTokenCount = engine.CanEndThoughts ? _reader.ReasoningTokenCount : null,
         }));

@@ -3,18 +3,18 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>Tools as chat templates take them, and calls as callers take them.</summary>
+/// <summary>Converts tools for chat templates, and tool calls for callers.</summary>
 internal static class ChatToolMapping
 {
     private const string StrictProperty = "strict";
 
     /// <summary>
-    /// The tools that the model may call, as in OpenAI's API, or null where there are none. Tools that are no functions belong to other
-    /// providers.
+    /// Returns the tools that the model may call, as in OpenAI's API, or null if there are none. Tools that are not functions belong to
+    /// other providers.
     /// </summary>
     /// <param name="options">The options.</param>
-    /// <param name="isHeld">Whether schemas say all that the types of parameters do, for arguments that are held to them; a model that
-    /// reads them is better off with short ones.</param>
+    /// <param name="isHeld">Whether schemas describe the parameter types in full. The grammar that constrains arguments needs full schemas;
+    /// a model reads short ones better.</param>
     public static JsonElement? ToTemplate(ChatOptions? options, bool isHeld = false)
     {
         if (options?.Tools is not { Count: > 0 } tools || options.ToolMode is NoneChatToolMode)
@@ -38,7 +38,7 @@ internal static class ChatToolMapping
         _ => null,
     };
 
-    // As the library's clients of OpenAI have it: said of one tool, or of the whole request.
+    // As in the OpenAI clients of Microsoft.Extensions.AI: one tool may be strict, or the whole request.
     private static bool IsStrict(AIFunctionDeclaration tool, ChatOptions options) =>
         (tool.AdditionalProperties.TryGetValue(StrictProperty, out var own) && own is true) || (options.AdditionalProperties?.TryGetValue(StrictProperty, out var all) == true && all is true);
 
@@ -53,11 +53,11 @@ internal static class ChatToolMapping
     }
 
     /// <summary>
-    /// A call with an id of its own. Its exception reports malformed arguments, and stay in its raw representation as the model wrote
-    /// them.
+    /// Creates a call with a new id. If the arguments are malformed, its exception reports it and its raw representation keeps them as the
+    /// model wrote them.
     /// </summary>
     /// <param name="name">The tool.</param>
-    /// <param name="arguments">JSON as the model wrote it.</param>
+    /// <param name="arguments">The arguments, JSON as the model wrote it.</param>
     public static FunctionCallContent ToContent(string name, string arguments)
     {
         var call = FunctionCallContent.CreateFromParsedArguments(

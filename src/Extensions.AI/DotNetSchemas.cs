@@ -8,17 +8,17 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// JSON schemas that say of .NET types what System.Text.Json reads. The exported schemas say less: any whole number for a
-/// <see cref="byte"/>, any text for bytes, and <c>format: time</c>, which wants an offset, for a
-/// <see cref="TimeOnly"/>, which takes none.
+/// JSON schemas of .NET types that admit only what System.Text.Json reads. The exported schemas admit more: any whole number for a
+/// <see cref="byte"/> and any text for bytes. For a <see cref="TimeOnly"/> they are wrong: <c>format: time</c> requires an offset, which
+/// the type does not accept.
 /// </summary>
 internal static class DotNetSchemas
 {
-    private const string Date = "(\\d{3}[1-9]|\\d{2}[1-9]0|\\d[1-9]00|[1-9]000)-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])"; // the format sees to the days of months
+    private const string Date = "(\\d{3}[1-9]|\\d{2}[1-9]0|\\d[1-9]00|[1-9]000)-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])"; // the format checks days of months
     private const string Clock = "([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,7})?";
     private const string DayTime = "^" + Date + "T" + Clock + "(Z|[+-](0\\d|1[0-3]):[0-5]\\d)$";
 
-    // Near the first and the last day an offset would lead out of the years that .NET has.
+    // Near the first and the last day of .NET's range, an offset would lead out of that range.
     private const string SafeDateTime = "^(000[2-9]|00[1-9]\\d|0[1-9]\\d\\d|[1-8]\\d{3}|9[0-8]\\d\\d|99[0-8]\\d|999[0-8])-";
     private const string TimeOnlyPattern = "^" + Clock + "$";
     private const string ExportedTimeSpan = "^-?(\\d+\\.)?\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,7})?$";
@@ -46,9 +46,9 @@ internal static class DotNetSchemas
     /// <summary>The schema of a type.</summary>
     public static JsonElement Of(Type type, JsonSerializerOptions? options = null) => AIJsonUtilities.CreateJsonSchema(type, serializerOptions: options, inferenceOptions: Create);
 
-    /// <summary>A schema that was exported from some type that is not known: what its formats and patterns tell of it.</summary>
+    /// <summary>Tightens a schema whose .NET type is unknown, as far as its formats and patterns show the type.</summary>
     /// <param name="schema">The schema.</param>
-    /// <param name="whole">The least and the largest whole number.</param>
+    /// <param name="whole">The smallest and the largest whole number.</param>
     public static JsonElement WithoutType(JsonElement schema, (long Least, long Most) whole)
     {
         var root = JsonNode.Parse(schema.GetRawText());
@@ -56,7 +56,9 @@ internal static class DotNetSchemas
         return JsonSerializer.SerializeToElement(root, AIJsonUtilities.DefaultOptions);
     }
 
-    /// <summary>The schema of a function's parameters, as far as the types of the method are what it was made from.</summary>
+    /// <summary>
+    /// The schema of a function's parameters, tightened wherever the function's schema is the one exported from the method's types.
+    /// </summary>
     public static JsonElement OfParameters(AIFunctionDeclaration function)
     {
         var schema = function.JsonSchema;
@@ -80,7 +82,7 @@ internal static class DotNetSchemas
             }
             catch (Exception unknown) when (unknown is NotSupportedException or InvalidOperationException or ArgumentException)
             {
-                // A type that has no schema keeps what the function says of it.
+                // For a type without a schema, the function's own schema stays.
             }
         }
 
@@ -89,7 +91,7 @@ internal static class DotNetSchemas
 
     private static JsonNode? Node(JsonElement schema) => JsonNode.Parse(schema.GetRawText());
 
-    // Pointers within the schema would lead elsewhere at another place.
+    // JSON pointers within a schema would point elsewhere once it is moved.
     private static JsonObject? NotDescribed(JsonNode? schema)
     {
         if (schema is not JsonObject words || schema.ToJsonString().Contains("\"$ref\"", StringComparison.Ordinal))
@@ -128,7 +130,7 @@ internal static class DotNetSchemas
         return schema;
     }
 
-    // Names are written as the policy of the options has them; a combination is names with commas.
+    // The naming policy of the options applies to names; a combination is written as names with commas.
     private static string Flags(Type type)
     {
         var names = $"({string.Join('|', Enum.GetNames(type).Select(name => System.Text.RegularExpressions.Regex.Escape(name)))})";
@@ -188,7 +190,7 @@ internal static class DotNetSchemas
         schema.TryAdd("maximum", whole.Most);
     }
 
-    // What the exported schema itself tells.
+    // Tightens what the exported schema alone shows.
     private static void RefineNode(JsonObject schema)
     {
         if (Text(schema, "pattern") is { } pattern)

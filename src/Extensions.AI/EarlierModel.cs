@@ -1,5 +1,5 @@
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>A model of a container that is loaded before those that generate: these take what memory is left.</summary>
-/// <param name="Host">Its host.</param>
+/// <summary>A model that the container loads before its generating models, which take all memory that is left.</summary>
+/// <param name="Host">The model's host.</param>
 internal sealed record EarlierModel(ILoadedModel Host);

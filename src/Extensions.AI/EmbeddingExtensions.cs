@@ -3,15 +3,15 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// What an embedding model of this library does beyond the dense vector: sparse weights, vectors of tokens, rankings by all three.
+/// What an embedding model of this library offers beyond the dense vector: sparse weights, token vectors, and ranking by all three.
 /// </summary>
 public static class EmbeddingExtensions
 {
-    /// <summary>Where they are in the additional properties.</summary>
+    /// <summary>The name of the result among the additional properties.</summary>
     internal const string Property = "localllm";
 
     /// <summary>
-    /// All that was asked of a text, or null where the embedding has no more than its dense vector or was made by another generator.
+    /// Returns all embeddings requested for a text. Null if there is only the dense vector, or if another generator created the embedding.
     /// </summary>
     /// <exception cref="ArgumentNullException"><paramref name="embedding"/> is null.</exception>
     public static TextEmbedding? GetTextEmbedding(this Embedding<float> embedding)
@@ -21,18 +21,18 @@ public static class EmbeddingExtensions
     }
 
     /// <summary>
-    /// Orders documents by how well they answer a query: <see cref="EmbeddingEngine.RerankAsync"/> of the engine behind a generator, which
-    /// is loaded if need be. Layers around the generator (caches, logs) are not asked.
+    /// Orders documents by how well they answer a query, with <see cref="EmbeddingEngine.RerankAsync"/> of the generator's engine. Loads
+    /// the engine if needed. The call bypasses layers around the generator (caches, logs).
     /// </summary>
     /// <param name="generator">A generator of <c>AddLocalLlmEmbeddings</c> or <c>AsIEmbeddingGenerator</c>, with or without layers around
     /// it.</param>
     /// <param name="query">The query.</param>
     /// <param name="documents">At least one.</param>
-    /// <param name="top">How many are given back; null: all.</param>
-    /// <param name="weights">How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model
-    /// goes.</param>
-    /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
-    /// <param name="cancellationToken">Gives up what has not been computed.</param>
+    /// <param name="top">Number of documents to return; null: all.</param>
+    /// <param name="weights">The weight of each kind of score; null: <see cref="HybridWeights.Default"/>, for the kinds that the model
+    /// has.</param>
+    /// <param name="truncate">Whether a text that is too long is truncated at its end; otherwise it is refused.</param>
+    /// <param name="cancellationToken">Cancels what has not been computed yet.</param>
     /// <exception cref="NotSupportedException">The generator is another library's.</exception>
     /// <exception cref="EngineException">A text is refused, or the engine fails.</exception>
     public static async Task<RankedTexts> RerankAsync(

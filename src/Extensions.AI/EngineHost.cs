@@ -6,13 +6,14 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// The host of a model that generates text. It takes what memory is left for its KV cache, so models that embed are loaded before it. On a
-/// node of rank above 0 it computes for node 0 instead, and gives no engine.
+/// The host of a model that generates text. Its KV cache takes all memory that is left, so embedding models are loaded first. On a node of
+/// rank above 0, the host computes for node 0 and provides no engine.
 /// </summary>
-/// <param name="options">Gives the options, checked.</param>
+/// <param name="options">Returns the validated options.</param>
 /// <param name="loggerFactory">Where the engine logs.</param>
-/// <param name="earlier">Gives the models that are loaded before this one.</param>
-/// <param name="lifetime">Of the application, which ends with the replica on a node of rank above 0; null: there is none.</param>
+/// <param name="earlier">Returns the models to load before this one.</param>
+/// <param name="lifetime">The lifetime of the application, which ends with the replica on a node of rank above 0; null: no application
+/// host.</param>
 internal sealed partial class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? loggerFactory, Func<IEnumerable<ILoadedModel>> earlier, IHostApplicationLifetime? lifetime)
     : ModelHost<LlmEngine, LocalLlmOptions>(options, loggerFactory, earlier)
 {
@@ -76,7 +77,7 @@ internal sealed partial class EngineHost(Func<LocalLlmOptions> options, ILoggerF
         });
     }
 
-    // The application ends with the replica: a node that is left over serves nobody, and its supervisor starts it again.
+    // The application ends with the replica: a node alone serves no one, and its supervisor starts it again.
     private async Task RunNodeAsync(EngineOptions engine)
     {
         try

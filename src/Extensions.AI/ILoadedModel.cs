@@ -1,11 +1,11 @@
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>What this library itself asks of a host beyond what others do.</summary>
+/// <summary>What only this library needs of a model host.</summary>
 internal interface ILoadedModel : IModelHost
 {
-    /// <summary>What the engine does at the moment, or null where it is not loaded.</summary>
+    /// <summary>What the engine is doing now; null if it is not loaded.</summary>
     ModelActivity? Activity { get; }
 
-    /// <summary>Completes when the model is loaded or could not be; loading is begun if need be. Never faults.</summary>
+    /// <summary>Starts loading if needed; completes when the model is loaded or loading failed. Never faults.</summary>
     Task TriedAsync(CancellationToken cancellationToken);
 }

@@ -3,25 +3,25 @@ using Microsoft.Extensions.AI;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
-/// <summary>An engine that was registered, for further registrations.</summary>
+/// <summary>A registered engine, to build further registrations on.</summary>
 public interface ILocalLlmBuilder
 {
-    /// <summary>Where it is registered.</summary>
+    /// <summary>The services that hold the engine.</summary>
     IServiceCollection Services { get; }
 
-    /// <summary>The key of its services; null: they have none.</summary>
+    /// <summary>The key of the engine's services; null: not keyed.</summary>
     object? ServiceKey { get; }
 
-    /// <summary>The name of its <see cref="LocalLlmOptions"/>.</summary>
+    /// <summary>The name of the engine's <see cref="LocalLlmOptions"/>.</summary>
     string Name { get; }
 }
 
-/// <summary>What <c>AddLocalLlm</c> gives.</summary>
+/// <summary>What <c>AddLocalLlm</c> returns.</summary>
 internal sealed record LocalLlmBuilder(IServiceCollection Services, object? ServiceKey, string Name) : ILocalLlmBuilder;
 
 /// <summary>The middleware of an engine's chat client.</summary>
 internal sealed class ChatPipelineOptions
 {
-    /// <summary>In the order of registration: the first is the outermost.</summary>
+    /// <summary>Steps in the order of registration: the first is the outermost.</summary>
     public List<Action<ChatClientBuilder>> Steps { get; } = [];
 }

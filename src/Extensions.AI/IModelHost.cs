@@ -1,29 +1,29 @@
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// Who loads a model of a container and owns its engine, whatever the model makes. The host is also the scope of the engine's meter.
+/// Loads a container's model and owns its engine, whether the model generates or embeds. The host is also the scope of the engine's meter.
 /// </summary>
 public interface IModelHost
 {
-    /// <summary>The name that clients see, as far as it is known before loading.</summary>
+    /// <summary>The name that clients see, as far as known before loading.</summary>
     string ModelId { get; }
 
-    /// <summary>How far loading is.</summary>
+    /// <summary>The progress of loading.</summary>
     LoadProgress Progress { get; }
 
-    /// <summary>Why loading has failed, or null.</summary>
+    /// <summary>Why loading failed, or null.</summary>
     Exception? Failure { get; }
 
-    /// <summary>Whether the engine is loaded, of use or not.</summary>
+    /// <summary>Whether the engine is loaded, even if it has failed since.</summary>
     bool IsLoaded { get; }
 
-    /// <summary>Whether the engine is loaded and takes requests.</summary>
+    /// <summary>Whether the engine is loaded and accepts requests.</summary>
     bool IsAlive { get; }
 
     /// <summary>Whether the engine is loaded and has failed.</summary>
     bool HasFailed { get; }
 
-    /// <summary>Completes when the engine has ended; loading is begun if need be.</summary>
+    /// <summary>Starts loading if needed; completes when the engine has ended.</summary>
     /// <exception cref="EngineException">The model could not be loaded.</exception>
     /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
@@ -31,18 +31,18 @@ public interface IModelHost
 }
 
 /// <summary>
-/// Who loads a model of a container and owns its engine. <c>AddLocalLlm</c> registers one of <see cref="LlmEngine"/>,
-/// <c>AddLocalLlmEmbeddings</c> one of <see cref="EmbeddingEngine"/>, under the key of the model where it has one.
+/// Loads a container's model and owns its engine. <c>AddLocalLlm</c> registers a host of <see cref="LlmEngine"/>,
+/// <c>AddLocalLlmEmbeddings</c> a host of <see cref="EmbeddingEngine"/>; the host of a keyed model has the model's key.
 /// </summary>
 /// <typeparam name="TEngine">The engine.</typeparam>
 public interface IModelHost<TEngine> : IModelHost
     where TEngine : class
 {
-    /// <summary>The engine if it is loaded, or null. It belongs to the host: do not dispose it.</summary>
+    /// <summary>The engine if it is loaded, or null. The host owns the engine: do not dispose it.</summary>
     TEngine? Loaded { get; }
 
     /// <summary>
-    /// The engine; loading is begun if need be, and one that failed is tried again. It belongs to the host: do not dispose it.
+    /// Gets the engine. Starts loading if needed, again if it failed before. The host owns the engine: do not dispose it.
     /// </summary>
     /// <exception cref="EngineException">The model could not be loaded.</exception>
     /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>

@@ -1,6 +1,6 @@
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>What is configured of a model, whatever it makes.</summary>
+/// <summary>Options common to generating and embedding models.</summary>
 internal interface IModelOptions
 {
     /// <summary>Whether the host starts while the model still loads.</summary>
@@ -9,7 +9,7 @@ internal interface IModelOptions
     /// <summary>The engine's options.</summary>
     EngineOptions ToEngineOptions();
 
-    /// <summary>Checks what the engine would refuse before it loads anything.</summary>
+    /// <summary>Reports, before anything is loaded, options that the engine would refuse.</summary>
     /// <exception cref="EngineException">InvalidOptions.</exception>
     void Validate() => EngineOptionsValidator.Validate(ToEngineOptions());
 }

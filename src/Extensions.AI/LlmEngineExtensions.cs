@@ -2,10 +2,10 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>From an engine to the interfaces of Microsoft.Extensions.AI.</summary>
+/// <summary>Adapts an engine to the interfaces of Microsoft.Extensions.AI.</summary>
 public static class LlmEngineExtensions
 {
-    /// <summary>A chat client over this engine. Disposing it leaves the engine alone.</summary>
+    /// <summary>Creates a chat client over this engine. Disposing the client does not dispose the engine.</summary>
     /// <exception cref="ArgumentNullException"><paramref name="engine"/> is null.</exception>
     public static IChatClient AsIChatClient(this LlmEngine engine)
     {
@@ -13,7 +13,9 @@ public static class LlmEngineExtensions
         return new LocalLlmChatClient(_ => Task.FromResult(engine), () => engine, engine.ModelName);
     }
 
-    /// <summary>A chat client over the engine of a host, which loads it if need be. Disposing it leaves the engine alone.</summary>
+    /// <summary>
+    /// Creates a chat client over a host's engine, which the host loads if needed. Disposing the client does not dispose the engine.
+    /// </summary>
     /// <exception cref="ArgumentNullException"><paramref name="host"/> is null.</exception>
     public static IChatClient AsIChatClient(this IModelHost<LlmEngine> host)
     {
@@ -21,7 +23,7 @@ public static class LlmEngineExtensions
         return new LocalLlmChatClient(host.GetAsync, () => host.Loaded, host.ModelId);
     }
 
-    /// <summary>An embedding generator over this engine. Disposing it leaves the engine alone.</summary>
+    /// <summary>Creates an embedding generator over this engine. Disposing the generator does not dispose the engine.</summary>
     /// <exception cref="ArgumentNullException"><paramref name="engine"/> is null.</exception>
     public static IEmbeddingGenerator<string, Embedding<float>> AsIEmbeddingGenerator(this EmbeddingEngine engine)
     {
@@ -30,7 +32,8 @@ public static class LlmEngineExtensions
     }
 
     /// <summary>
-    /// An embedding generator over the engine of a host, which loads it if need be. Disposing it leaves the engine alone.
+    /// Creates an embedding generator over a host's engine, which the host loads if needed. Disposing the generator does not dispose the
+    /// engine.
     /// </summary>
     /// <exception cref="ArgumentNullException"><paramref name="host"/> is null.</exception>
     public static IEmbeddingGenerator<string, Embedding<float>> AsIEmbeddingGenerator(this IModelHost<EmbeddingEngine> host)

@@ -6,9 +6,10 @@ using ChatMessage = Microsoft.Extensions.AI.ChatMessage;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// <see cref="IChatClient"/> over the engine. Stateless and safe for concurrent requests; the engine's life is its own, so disposing
-/// the client does nothing. Thoughts come as <see cref="TextReasoningContent"/>, calls of tools as whole <see cref="FunctionCallContent"/>;
-/// the caller, or <see cref="FunctionInvokingChatClient"/>, makes them. What cannot be honoured is refused by name.
+/// <see cref="IChatClient"/> over the engine. Stateless and safe for concurrent requests. The client does not own the engine, so disposing
+/// the client does nothing. Reasoning comes as <see cref="TextReasoningContent"/>, tool calls as complete
+/// <see cref="FunctionCallContent"/>, which the caller or <see cref="FunctionInvokingChatClient"/> invokes. The client refuses by name what
+/// it cannot honour.
 /// </summary>
 public sealed class LocalLlmChatClient : IChatClient
 {
@@ -17,8 +18,8 @@ public sealed class LocalLlmChatClient : IChatClient
     private readonly Func<LlmEngine?> _loaded;
     private readonly ChatClientMetadata _metadata;
 
-    /// <param name="engine">Gives the engine, loading it if need be.</param>
-    /// <param name="loaded">The engine if it is loaded by now, or null.</param>
+    /// <param name="engine">Returns the engine, loading it if needed.</param>
+    /// <param name="loaded">Returns the engine if it is loaded, or null.</param>
     /// <param name="modelId">The name of the model.</param>
     internal LocalLlmChatClient(Func<CancellationToken, Task<LlmEngine>> engine, Func<LlmEngine?> loaded, string? modelId)
     {
@@ -36,7 +37,7 @@ public sealed class LocalLlmChatClient : IChatClient
         ArgumentNullException.ThrowIfNull(messages);
         var updates = await GetStreamingResponseAsync(messages, options, cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false);
         var response = updates.ToChatResponse();
-        // Joined, not the last update's alone.
+        // The log-probabilities of all updates, not only the last one's.
         var logprobs = updates.SelectMany(update => update.AdditionalProperties?[ChatResponseStream.LogprobsProperty] as IReadOnlyList<TokenLogprobs> ?? []).ToArray();
         if (logprobs.Length > 0)
             (response.AdditionalProperties ??= [])[ChatResponseStream.LogprobsProperty] = logprobs;
@@ -52,7 +53,7 @@ public sealed class LocalLlmChatClient : IChatClient
         ArgumentNullException.ThrowIfNull(messages);
         ChatRequestMapping.CheckModelId(options?.ModelId, _metadata.DefaultModelId);
         var request = ChatRequestMapping.ToRequest(messages, options, this, out var wishedBudget);
-        // The caller may change its options while the answer is made.
+        // The caller may change its options while the response is generated.
         return StreamAsync(request, wishedBudget, options?.Clone(), cancellationToken);
     }
 
@@ -77,7 +78,7 @@ public sealed class LocalLlmChatClient : IChatClient
     private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(GenerationRequest request, int? wishedBudget, ChatOptions? options, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
-        // An effort is a wish: a model without thoughts has none to limit. A budget of the caller's own is kept, and refused by the engine.
+        // An effort is a wish: for a model that does not think, it is dropped. An explicit budget is kept, and the engine refuses it.
         request = request with { Sampling = ThinkingSetting.Limit(request.Sampling, wishedBudget, engine.CanEndThoughts) };
         var response = new ChatResponseStream(engine, options, request);
         await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))

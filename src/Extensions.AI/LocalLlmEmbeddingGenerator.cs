@@ -3,15 +3,15 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> over an embedding engine. Stateless and safe for concurrent requests, which are
-/// computed together; the engine's life is its own, so disposing the generator does nothing. What else the model says of a text comes with
-/// <see cref="LocalLlmEmbeddingOptions"/> and is read by <see cref="EmbeddingExtensions.GetTextEmbedding"/>.
+/// <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> over an embedding engine. Stateless and safe for concurrent requests, which the
+/// engine computes together. The generator does not own the engine, so disposing the generator does nothing.
+/// <see cref="LocalLlmEmbeddingOptions"/> request other kinds of embedding; <see cref="EmbeddingExtensions.GetTextEmbedding"/> reads them.
 /// </summary>
 public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Embedding<float>>
 {
     private const string ProviderName = "localllm";
 
-    // Other properties mean nothing here, as everywhere in Microsoft.Extensions.AI.
+    // Properties with other names are ignored, as everywhere in Microsoft.Extensions.AI.
     private static readonly HashSet<string> OwnProperties = new(StringComparer.OrdinalIgnoreCase) { "kinds", "dense", "sparse", "colbert", "multi_vector", "multivector", "truncate", "truncation", "truncate_prompt_tokens" };
     private static readonly HashSet<string> RefusedProperties = new(StringComparer.OrdinalIgnoreCase) { "add_special_tokens", "cache_salt", "dimensions", "encoding_format", "input_type", "instruction", "normalize", "prompt_name", "task" };
 
@@ -19,8 +19,8 @@ public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Emb
     private readonly Func<EmbeddingEngine?> _loaded;
     private readonly string? _modelId;
 
-    /// <param name="engine">Gives the engine, loading it if need be.</param>
-    /// <param name="loaded">The engine if it is loaded by now, or null.</param>
+    /// <param name="engine">Returns the engine, loading it if needed.</param>
+    /// <param name="loaded">Returns the engine if it is loaded, or null.</param>
     /// <param name="modelId">The name of the model.</param>
     internal LocalLlmEmbeddingGenerator(Func<CancellationToken, Task<EmbeddingEngine>> engine, Func<EmbeddingEngine?> loaded, string? modelId)
     {
@@ -29,15 +29,15 @@ public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Emb
         _modelId = modelId;
     }
 
-    /// <summary>The engine, loaded if need be.</summary>
+    /// <summary>Gets the engine, loading it if needed.</summary>
     internal Task<EmbeddingEngine> GetEngineAsync(CancellationToken cancellationToken) => _engine(cancellationToken);
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentNullException"><paramref name="values"/> is null.</exception>
-    /// <exception cref="NotSupportedException">Other dimensions than the model's are asked for, or an additional property that this
-    /// generator knows and does not read.</exception>
-    /// <exception cref="ArgumentException">Another provider's options are given.</exception>
-    /// <exception cref="InvalidOperationException">Another model is asked for.</exception>
+    /// <exception cref="NotSupportedException">The options ask for other dimensions than the model's, or hold an additional property that
+    /// this generator knows and does not read.</exception>
+    /// <exception cref="ArgumentException">The raw options belong to another provider.</exception>
+    /// <exception cref="InvalidOperationException">The request asks for another model.</exception>
     /// <exception cref="EngineException">A text is refused, or the engine fails.</exception>
     public async Task<GeneratedEmbeddings<Embedding<float>>> GenerateAsync(IEnumerable<string> values, EmbeddingGenerationOptions? options = null, CancellationToken cancellationToken = default)
     {

@@ -1,25 +1,25 @@
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// What <c>AddLocalLlmEmbeddings</c> configures, also from the configuration section <c>LocalLlmEmbeddings</c> (with a key
-/// <c>LocalLlmEmbeddings:KEY</c>).
+/// Options of <c>AddLocalLlmEmbeddings</c>. They are also read from the configuration section <c>LocalLlmEmbeddings</c>, or
+/// <c>LocalLlmEmbeddings:KEY</c> for a keyed model.
 /// </summary>
 public sealed class LocalLlmEmbeddingsOptions : IModelOptions
 {
     /// <summary>The configuration section.</summary>
     public const string SectionName = "LocalLlmEmbeddings";
 
-    /// <summary>The model: a folder, or <c>org/name</c> of a hub.</summary>
+    /// <summary>The model: a folder, or a repository of a hub as <c>org/name</c>.</summary>
     public string ModelPath { get; set; } = "";
 
-    /// <summary>The name that clients see; null: the repository's or the folder's.</summary>
+    /// <summary>The name that clients see; null: the name of the repository or folder.</summary>
     public string? ModelId { get; set; }
 
     /// <summary><c>auto</c>, <c>float32</c>, <c>bfloat16</c> or <c>float16</c>.</summary>
     public string Dtype { get; set; } = "auto";
 
     /// <summary>
-    /// Where the weights come from: <c>auto</c>, <c>safetensors</c>, or <c>dummy</c> (random ones, for benchmarks); see
+    /// Where the weights come from: <c>auto</c>, <c>safetensors</c>, or <c>dummy</c> (random weights, for benchmarks); see
     /// <see cref="EngineOptions.LoadFormat"/>.
     /// </summary>
     public string LoadFormat { get; set; } = "auto";
@@ -27,21 +27,22 @@ public sealed class LocalLlmEmbeddingsOptions : IModelOptions
     /// <summary><c>auto</c> (a GPU where one can be used), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; set; } = "auto";
 
-    /// <summary>Devices that every layer is split over.</summary>
+    /// <summary>Number of devices that every layer is split over.</summary>
     public int TensorParallel { get; set; } = 1;
 
     /// <summary>
-    /// A device for each rank, such as <c>cuda:2</c> for a model beside another one; null: the first ones of <see cref="Device"/>'s kind.
+    /// The device of each rank, such as <c>cuda:2</c> to keep clear of another model's devices; null: the first devices of
+    /// <see cref="Device"/>'s kind.
     /// </summary>
     public IList<string>? Devices { get; set; }
 
     /// <summary>
-    /// Most tokens computed in one step, of all texts together; null: 8,192 on a GPU (32,768 from 70 GiB of memory on), else 2,048.
+    /// Maximum number of tokens in one step, over all texts; null: 8,192 on a GPU (32,768 with at least 70 GiB of memory), else 2,048.
     /// </summary>
     public int? MaxBatchedTokens { get; set; }
 
     /// <summary>
-    /// Whether the host starts while the model still loads; a failure to load is then told by requests instead of by the host's start.
+    /// Whether the host starts while the model still loads. Requests, instead of the host's start, then report a failure to load.
     /// </summary>
     public bool LoadInBackground { get; set; }
 

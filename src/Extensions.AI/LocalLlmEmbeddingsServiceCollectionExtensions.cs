@@ -10,11 +10,11 @@ public static class LocalLlmEmbeddingsServiceCollectionExtensions
 {
     /// <summary>
     /// Registers an embedding model (bge-m3 or another XLM-RoBERTa encoder) as <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/>. A
-    /// host checks the options and loads it when it starts, and fails there if it cannot; without a host the first request does. The
-    /// container owns the engine. A chat model of <c>AddLocalLlm</c> may stand beside it.
+    /// host validates the options and loads the model when it starts; its start fails if loading fails. Without a host, the first request
+    /// loads the model. The container owns the engine. The container may also hold a chat model (<c>AddLocalLlm</c>).
     /// </summary>
     /// <param name="services">Where to register.</param>
-    /// <param name="configure">Comes after the configuration section <c>LocalLlmEmbeddings</c>; one of them names at least
+    /// <param name="configure">Applied after the configuration section <c>LocalLlmEmbeddings</c>. One of the two must set
     /// <see cref="LocalLlmEmbeddingsOptions.ModelPath"/>.</param>
     public static IServiceCollection AddLocalLlmEmbeddings(this IServiceCollection services, Action<LocalLlmEmbeddingsOptions>? configure = null)
     {
@@ -25,7 +25,7 @@ public static class LocalLlmEmbeddingsServiceCollectionExtensions
     /// <summary>As <see cref="AddLocalLlmEmbeddings"/>, under a key.</summary>
     /// <param name="services">Where to register.</param>
     /// <param name="serviceKey">The key of the generator; its text names the section <c>LocalLlmEmbeddings:KEY</c>.</param>
-    /// <param name="configure">Comes after the configuration section.</param>
+    /// <param name="configure">Applied after the configuration section.</param>
     public static IServiceCollection AddKeyedLocalLlmEmbeddings(this IServiceCollection services, object serviceKey, Action<LocalLlmEmbeddingsOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
@@ -40,7 +40,7 @@ public static class LocalLlmEmbeddingsServiceCollectionExtensions
         if (!isFirst)
             return services;
         services.AddSingleton(provider => new EarlierModel(EmbeddingHost.Of(provider, key)));
-        // A chat model's own generator only says that it makes no embeddings.
+        // A chat model's own generator only refuses, as the model computes no embeddings: replace it.
         foreach (var none in services.OfType<NoEmbeddingDescriptor>().Where(service => Equals(service.ServiceKey, key)).ToArray())
             services.Remove(none);
         return services.AddKeyedSingleton<IEmbeddingGenerator<string, Embedding<float>>>(key, (provider, _) => EmbeddingHost.Of(provider, key).AsIEmbeddingGenerator());

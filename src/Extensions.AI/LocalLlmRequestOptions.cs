@@ -1,9 +1,9 @@
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// What the engine takes beyond <see cref="Microsoft.Extensions.AI.ChatOptions"/>: give one from
-/// <see cref="Microsoft.Extensions.AI.ChatOptions.RawRepresentationFactory"/>. A property that is null says nothing; the names are vLLM's,
-/// and so are the ranges (<see cref="SamplingParams"/>).
+/// Options of the engine that <see cref="Microsoft.Extensions.AI.ChatOptions"/> does not have. Return an instance from
+/// <see cref="Microsoft.Extensions.AI.ChatOptions.RawRepresentationFactory"/>. A property that is null is unset. Names and ranges are
+/// vLLM's (<see cref="SamplingParams"/>).
 /// </summary>
 public sealed class LocalLlmRequestOptions
 {
@@ -38,8 +38,8 @@ public sealed class LocalLlmRequestOptions
     public IReadOnlyList<string>? BadWords { get; set; }
 
     /// <summary>
-    /// <inheritdoc cref="SamplingParams.Logprobs"/> They come as <c>logprobs</c> in the additional properties of an update or response: a
-    /// list of <see cref="TokenLogprobs"/>, one per token, thinking included.
+    /// <inheritdoc cref="SamplingParams.Logprobs"/> The additional properties of an update or response hold them as <c>logprobs</c>: a list
+    /// of <see cref="TokenLogprobs"/>, one per token, reasoning included.
     /// </summary>
     public int? Logprobs { get; set; }
 

@@ -12,13 +12,14 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class LocalLlmServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers one engine and an <see cref="IChatClient"/> over it; an <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> refuses
-    /// until <c>AddLocalLlmEmbeddings</c> gives a model for it. A host checks the options and loads the model when it starts, and fails
-    /// there if it cannot; without a host that is done by the first request. Models of <c>AddLocalLlmEmbeddings</c> are loaded before it,
-    /// which takes what memory is left. The container owns the engine.
+    /// Registers one engine and an <see cref="IChatClient"/> over it. It also registers an
+    /// <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> that refuses requests unless <c>AddLocalLlmEmbeddings</c> registers an
+    /// embedding model. A host validates the options and loads the model when it starts; its start fails if loading fails. Without a host,
+    /// the first request loads the model. Embedding models (<c>AddLocalLlmEmbeddings</c>) are loaded first, because this engine takes all
+    /// memory that is left. The container owns the engine.
     /// </summary>
     /// <param name="services">Where to register.</param>
-    /// <param name="configure">Comes after the configuration section <c>LocalLlm</c>; one of them names at least
+    /// <param name="configure">Applied after the configuration section <c>LocalLlm</c>. One of the two must set
     /// <see cref="LocalLlmOptions.ModelPath"/>.</param>
     public static ILocalLlmBuilder AddLocalLlm(this IServiceCollection services, Action<LocalLlmOptions>? configure = null)
     {
@@ -26,10 +27,10 @@ public static class LocalLlmServiceCollectionExtensions
         return Add(services, null, configure);
     }
 
-    /// <summary>As <see cref="AddLocalLlm"/>, under a key: several models side by side.</summary>
+    /// <summary>As <see cref="AddLocalLlm"/>, under a key, for several models side by side.</summary>
     /// <param name="services">Where to register.</param>
     /// <param name="serviceKey">The key of all its services; its text names the options and the section <c>LocalLlm:KEY</c>.</param>
-    /// <param name="configure">Comes after the configuration section.</param>
+    /// <param name="configure">Applied after the configuration section.</param>
     public static ILocalLlmBuilder AddKeyedLocalLlm(this IServiceCollection services, object serviceKey, Action<LocalLlmOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
@@ -49,9 +50,9 @@ public static class LocalLlmServiceCollectionExtensions
         return builder;
     }
 
-    /// <summary>Adds a health check of the engine: unhealthy while it loads and when it has failed.</summary>
+    /// <summary>Adds a health check of the engine: unhealthy while the engine loads and after it has failed.</summary>
     /// <param name="builder">The engine.</param>
-    /// <param name="name">The check's name; null: <c>localllm</c>, of a keyed engine with its key.</param>
+    /// <param name="name">The check's name; null: <c>localllm</c>, or <c>localllm-KEY</c> for a keyed engine.</param>
     /// <param name="tags">Tags to filter by.</param>
     public static ILocalLlmBuilder AddHealthCheck(this ILocalLlmBuilder builder, string? name = null, params string[] tags)
     {

@@ -1,6 +1,6 @@
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>What an engine does at one moment.</summary>
-/// <param name="Text">In words, after its name.</param>
-/// <param name="Data">In figures.</param>
+/// <summary>What an engine is doing at one moment.</summary>
+/// <param name="Text">A phrase that follows the model's name.</param>
+/// <param name="Data">The same in figures.</param>
 internal sealed record ModelActivity(string Text, IReadOnlyDictionary<string, object> Data);

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>Healthy: the engine is loaded and takes requests. The data has what it does at the moment.</summary>
+/// <summary>Healthy if the engine is loaded and accepts requests. The result's data says what the engine is doing.</summary>
 internal sealed class ModelHealthCheck(ILoadedModel host) : IHealthCheck
 {
     /// <inheritdoc/>

@@ -6,9 +6,9 @@ namespace LocalLlm.Extensions.AI;
 /// <summary>
 /// Owns an engine of a container: loads it once, at the host's start or at the first request, and disposes it with the container.
 /// </summary>
-/// <param name="options">Gives the options, checked.</param>
+/// <param name="options">Returns the validated options.</param>
 /// <param name="loggerFactory">Where the engine logs.</param>
-/// <param name="earlier">Gives the models that are loaded before this one.</param>
+/// <param name="earlier">Returns the models to load before this one.</param>
 internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILoggerFactory? loggerFactory, Func<IEnumerable<ILoadedModel>> earlier) : IModelHost<TEngine>, ILoadedModel, IHostedService, IAsyncDisposable, IDisposable, IProgress<LoadProgress>
     where TEngine : class, IAsyncDisposable
     where TOptions : class, IModelOptions
@@ -72,7 +72,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
         }
         catch (Exception)
         {
-            // Whoever wants this model gets the error.
+            // Requests for this model report the error.
         }
     }
 
@@ -81,7 +81,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     {
         if (!Options.LoadInBackground)
             return PrepareAsync(cancellationToken);
-        // Whoever asks for the engine, or for its failure, learns how it went.
+        // GetAsync and Failure report the outcome.
         Observe(PrepareAsync(_stopping.Token));
         return Task.CompletedTask;
     }
@@ -109,7 +109,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
         if (engine is null)
             return;
 
-        // Those who waited for a load that failed or was given up have its error.
+        // The callers that waited for a failed or cancelled load have its error.
         await ((Task)engine).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (engine.IsCompletedSuccessfully)
             await engine.Result.DisposeAsync().ConfigureAwait(false);
@@ -121,10 +121,10 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     /// <summary>Loads an engine.</summary>
     protected abstract Task<TEngine> LoadAsync(EngineOptions engine, CancellationToken cancellationToken);
 
-    /// <summary>Lets a loaded engine do something, so that the first request finds everything ready.</summary>
+    /// <summary>Warms up a loaded engine for the first request.</summary>
     protected virtual Task WarmAsync(TEngine engine, CancellationToken cancellationToken) => Task.CompletedTask;
 
-    /// <summary>Whether an engine takes requests.</summary>
+    /// <summary>Whether an engine accepts requests.</summary>
     protected abstract bool IsAliveOf(TEngine engine);
 
     /// <summary>Whether an engine has failed.</summary>
@@ -133,7 +133,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     /// <summary>Completes when an engine has ended.</summary>
     protected abstract Task CompletionOf(TEngine engine);
 
-    /// <summary>What an engine does at the moment.</summary>
+    /// <summary>What an engine is doing now.</summary>
     protected abstract ModelActivity ActivityOf(TEngine engine);
 
     /// <summary>Cancelled when the host stops.</summary>
@@ -156,7 +156,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
             if (_engine is null || (retry && _engine is { IsFaulted: true } or { IsCanceled: true }))
             {
                 _engine = LoadAfterOthersAsync(chosen);
-                // Those who wait may all leave before it fails.
+                // All waiting callers may cancel before the load fails.
                 Observe(_engine);
             }
 

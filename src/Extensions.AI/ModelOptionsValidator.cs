@@ -2,8 +2,8 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>Checks options before anything is loaded: what the engine would refuse, all of it at once.</summary>
-/// <param name="section">The configuration section, by which the options are blamed.</param>
+/// <summary>Validates options before anything is loaded, and reports all that the engine would refuse at once.</summary>
+/// <param name="section">The configuration section that error messages name.</param>
 internal sealed class ModelOptionsValidator<TOptions>(string section) : IValidateOptions<TOptions>
     where TOptions : class, IModelOptions
 {

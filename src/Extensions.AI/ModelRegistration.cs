@@ -7,26 +7,26 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>Registers the host of a model with its options, whatever the model makes.</summary>
+/// <summary>Registers the host and the options of a generating or embedding model.</summary>
 internal static class ModelRegistration
 {
-    /// <summary>The name of a model's options: its key's text.</summary>
+    /// <summary>The name of a model's options: the text of its key.</summary>
     public static string NameOf(object? key) => key is null ? Options.DefaultName : Convert.ToString(key, CultureInfo.InvariantCulture) ?? "";
 
-    /// <summary>Adds options, their checks and a host.</summary>
+    /// <summary>Adds options, their validation and a host.</summary>
     /// <param name="services">Where to register.</param>
-    /// <param name="key">The key of all its services; null: they have none.</param>
-    /// <param name="section">The configuration section of the options; of a keyed model, what it is below.</param>
-    /// <param name="configure">Comes after the section.</param>
-    /// <param name="create">Makes the host from what gives its options.</param>
-    /// <returns>False: there was such a model already, and the call has only configured it further.</returns>
+    /// <param name="key">The key of all the model's services; null: not keyed.</param>
+    /// <param name="section">The configuration section of the options; the options of a keyed model are in a subsection.</param>
+    /// <param name="configure">Applied after the section.</param>
+    /// <param name="create">Creates the host from a function that returns its options.</param>
+    /// <returns>False if the model was already registered; the call then only configures it further.</returns>
     public static bool Add<THost, TEngine, TOptions>(IServiceCollection services, object? key, string section, Action<TOptions>? configure, Func<IServiceProvider, Func<TOptions>, THost> create)
         where THost : class, IModelHost<TEngine>, ILoadedModel, IHostedService
         where TEngine : class
         where TOptions : class, IModelOptions
     {
         var name = NameOf(key);
-        // The section comes before all code.
+        // The section is applied before all code.
         var isFirst = !services.Any(service => service.ServiceType == typeof(THost) && Equals(service.ServiceKey, key));
         var options = services.AddOptions<TOptions>(name);
         if (isFirst)

@@ -2,7 +2,7 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>The generator of a model that generates text: it says so, and what to register.</summary>
+/// <summary>The embedding generator of a chat model. It refuses every request, and says what to register instead.</summary>
 /// <param name="modelName">The model's name.</param>
 internal sealed class NoEmbeddingGenerator(Func<string> modelName) : IEmbeddingGenerator<string, Embedding<float>>
 {

@@ -1,12 +1,12 @@
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>The object that a caller's <c>RawRepresentationFactory</c> gives.</summary>
+/// <summary>Reads what a caller's <c>RawRepresentationFactory</c> returned.</summary>
 internal static class RawOptions
 {
-    /// <summary>It, or one that says nothing where there is none.</summary>
-    /// <param name="given">What the factory gave.</param>
-    /// <param name="whose">The options that it belongs to.</param>
-    /// <exception cref="ArgumentException">It is another provider's, and would be passed over.</exception>
+    /// <summary>Returns the factory's object, or options with nothing set if it returned null.</summary>
+    /// <param name="given">What the factory returned.</param>
+    /// <param name="whose">Name of the options type that has the factory.</param>
+    /// <exception cref="ArgumentException">The object belongs to another provider, so this client would ignore it.</exception>
     public static T Of<T>(object? given, string whose)
         where T : class, new() => given switch
         {

@@ -7,22 +7,22 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// The schemas that response formats stand for. <c>GetResponseAsync&lt;T&gt;</c> hands over the name of T and its schema, in which a byte,
-/// an int and a decimal look alike; a type of this process that has the name and exactly the
-/// schema is T, or one like it. Where there is none, the schema alone has to do. Thread-safe.
+/// Finds the .NET type behind a response format, to tighten its schema. <c>GetResponseAsync&lt;T&gt;</c> passes only T's name and schema,
+/// in which a byte, an int and a decimal look alike. A type of this process with that name and exactly that schema is T, or equivalent to
+/// it. If there is none, the schema alone is used. Thread-safe.
 /// </summary>
 internal static partial class ResponseTypes
 {
     private const int MaxKept = 256;
-    private const string Wrapped = "data"; // where the library puts what is no object
+    private const string Wrapped = "data"; // the property in which the library wraps a value that is not an object
     private const string ArrayEnd = "__"; // of "Int32[]"
 
-    // As OpenAI's strict mode has it: a model that may leave out what was asked for, or add to it, is of no use to who reads the type.
+    // As in OpenAI's strict mode: the caller deserializes the type, so the model must neither omit nor add properties.
     private static readonly AIJsonSchemaTransformOptions Strict = new() { DisallowAdditionalProperties = true, RequireAllProperties = true };
 
     private static readonly ConcurrentDictionary<(string? Name, string Schema), JsonElement> Known = new();
 
-    /// <summary>The schema of what the caller reads.</summary>
+    /// <summary>The schema of the type that the caller deserializes.</summary>
     public static JsonElement SchemaOf(ChatResponseFormatJson format)
     {
         var schema = format.Schema!.Value;
@@ -34,8 +34,8 @@ internal static partial class ResponseTypes
         return Known[key] = AIJsonUtilities.TransformSchema(Typed(format.SchemaName, schema) ?? DotNetSchemas.WithoutType(schema, WholeNumbers(format.SchemaName)), Strict);
     }
 
-    // A schema of somebody's own may ask for any number that a type holds. One of a generic type (List_1), of which the name does not tell
-    // the arguments, is most often made of int.
+    // A caller's own schema may allow any number that a .NET type holds. The name of a generic type (List_1) does not show its arguments,
+    // which are usually int.
     private static (long Least, long Most) WholeNumbers(string? name) => name is not null && GenericName().IsMatch(name) ? (int.MinValue, int.MaxValue) : (long.MinValue, long.MaxValue);
 
     private static JsonElement? Typed(string? name, JsonElement schema)
@@ -43,7 +43,7 @@ internal static partial class ResponseTypes
         if (string.IsNullOrEmpty(name))
             return null;
 
-        // The caller's own types before those of the platform, many of which have names such as Flags.
+        // The caller's own types come first: many types of the platform have common names such as Flags.
         var types = TypesNamed(name).ToLookup(IsOfPlatform);
         return OneOf(types[false], schema) ?? OneOf(types[true], schema);
     }
@@ -51,7 +51,7 @@ internal static partial class ResponseTypes
     private static bool IsOfPlatform(Type type) =>
         type.Assembly.GetName().Name is { } name && (name.StartsWith("System.", StringComparison.Ordinal) || name.StartsWith("Microsoft.", StringComparison.Ordinal));
 
-    // The schema of those types that fit; null: there are none, or they differ.
+    // The schema of the types that fit; null if none fits or their schemas differ.
     private static JsonElement? OneOf(IEnumerable<Type> types, JsonElement schema)
     {
         JsonElement? found = null;
@@ -67,14 +67,14 @@ internal static partial class ResponseTypes
             }
             catch (Exception unknown) when (unknown is NotSupportedException or InvalidOperationException or ArgumentException)
             {
-                // A type that has no schema is not the one.
+                // A type without a schema cannot be the one.
             }
         }
 
         return found;
     }
 
-    // The type's schema where the plain one is what was handed over, by itself or wrapped.
+    // The tightened schema of the type, if its plain schema is the one that the caller passed, bare or wrapped.
     private static JsonElement? Fitted(JsonElement schema, Type type)
     {
         var plain = AIJsonUtilities.CreateJsonSchema(type);

@@ -6,10 +6,10 @@ using TemplateMessage = LocalLlm.Templating.ChatMessage;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// Makes the template's messages of one message, in the order of its contents: a result of a tool is a message of its own, and calls are
-/// the assistant's, whosever message holds them.
+/// Converts one message to template messages, in the order of its contents. Each tool result becomes a message of its own. Calls are the
+/// assistant's, whatever the role of the message that holds them.
 /// </summary>
-/// <param name="target">Where they go.</param>
+/// <param name="target">The list that receives the template messages.</param>
 /// <param name="role">The message's role.</param>
 /// <param name="name">The participant, or null.</param>
 internal sealed class TemplateMessages(List<TemplateMessage> target, string role, string? name)
@@ -23,14 +23,14 @@ internal sealed class TemplateMessages(List<TemplateMessage> target, string role
 
     public void AddText(string text)
     {
-        // Another role's text does not belong to the assistant's calls before it.
+        // Text of another role does not belong in the message of the assistant's calls before it.
         if (_calls.Count > 0 && role != Assistant)
             Flush();
         _text.Append(text);
         _hasText = true;
     }
 
-    /// <summary>A thought is the assistant's; in a message of another role it is left out.</summary>
+    /// <summary>Adds a thought of the assistant; thoughts in messages of other roles are dropped.</summary>
     public void AddThought(string? text)
     {
         if (role == Assistant)
@@ -50,7 +50,7 @@ internal sealed class TemplateMessages(List<TemplateMessage> target, string role
         target.Add(new("tool", text) { ToolCallId = callId });
     }
 
-    /// <summary>Writes what is left; a message that has become nothing at all is an empty one.</summary>
+    /// <summary>Adds what is left. A message that produced nothing becomes an empty message.</summary>
     public void Finish()
     {
         if (!Flush() && target.Count == _before)

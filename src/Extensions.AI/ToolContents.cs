@@ -5,8 +5,8 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// Contents of messages as a model of text can read them: calls of tools with their results, errors, files of text. What no text can say is
-/// refused by name.
+/// Converts message contents to what a text model can read: tool calls with their results, errors, text files. Content that text cannot
+/// represent is refused by name.
 /// </summary>
 internal static class ToolContents
 {
@@ -14,7 +14,9 @@ internal static class ToolContents
     private const string Refusal = "Refusal";
     private static readonly string[] TextTypes = ["application/json", "application/xml", "application/yaml"];
 
-    /// <summary>A call as in OpenAI's API; one that another service made itself is a call of a tool of that name.</summary>
+    /// <summary>
+    /// Converts a call to OpenAI's format. A call that another service executed itself becomes a call of a tool with that name.
+    /// </summary>
     /// <exception cref="NotSupportedException">It holds what no text can say, or is of an unknown kind.</exception>
     public static object CallOf(ToolCallContent call) => call switch
     {
@@ -26,7 +28,7 @@ internal static class ToolContents
         _ => throw Refused(call),
     };
 
-    /// <summary>A result as the model reads it.</summary>
+    /// <summary>Converts a result to the text that the model reads.</summary>
     /// <exception cref="NotSupportedException">It holds what no text can say, or is of an unknown kind.</exception>
     public static string TextOf(ToolResultContent result) => result switch
     {
@@ -39,8 +41,8 @@ internal static class ToolContents
         _ => throw Refused(result),
     };
 
-    /// <summary>Any other content as text.</summary>
-    /// <exception cref="NotSupportedException">No text can say it.</exception>
+    /// <summary>Converts any other content to text.</summary>
+    /// <exception cref="NotSupportedException">Text cannot represent the content.</exception>
     public static string TextOf(AIContent content) => content switch
     {
         TextContent text => text.Text,
@@ -57,7 +59,7 @@ internal static class ToolContents
 
     private static object Call(string id, string name, object arguments) => new { id, type = "function", function = new { name, arguments } };
 
-    // What the model wrote wrongly is kept as it wrote it (ChatToolMapping.ToContent).
+    // Malformed arguments stay as the model wrote them (ChatToolMapping.ToContent).
     private static object ArgumentsOf(FunctionCallContent call) =>
         call.Arguments ?? ((call.RawRepresentation as FunctionCallContent ?? call).RawRepresentation as string) ?? (object)new Dictionary<string, object?>();
 

@@ -1,15 +1,15 @@
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// The bound of the server's work: a request is let in with the number of its sequences, and its permit travels with its answer. Refusing
-/// takes no step of the engine's.
+/// Limits the server's work. A request is admitted with its number of sequences, and holds a permit until its response is over. Refusing a
+/// request costs the engine no step.
 /// </summary>
 internal sealed class Admission : IDisposable
 {
-    /// <summary>What one request may have in any case.</summary>
+    /// <summary>Number of sequences that one request may always have.</summary>
     public const int MaxOfOne = 128;
 
-    // The longest list of texts that a route takes is as much as one request may have.
+    // Chosen so that the longest list of texts that a route accepts counts as MaxOfOne sequences.
     private const int TextsOfOneSequence = 16;
 
     private readonly Lock _lock = new();
@@ -20,7 +20,7 @@ internal sealed class Admission : IDisposable
     private int _sequences;
     private bool _closed;
 
-    /// <summary>Whether no more requests are let in.</summary>
+    /// <summary>Whether no more requests are admitted.</summary>
     public bool IsClosed
     {
         get
@@ -30,13 +30,13 @@ internal sealed class Admission : IDisposable
         }
     }
 
-    /// <summary>Cancelled when requests that run must end.</summary>
+    /// <summary>Cancelled when running requests must end.</summary>
     public CancellationToken Aborted => _abort.Token;
 
-    /// <summary>Cancelled when connections that are still there must end.</summary>
+    /// <summary>Cancelled when the remaining connections must end.</summary>
     public CancellationToken Disconnected => _disconnect.Token;
 
-    /// <summary>Requests that are being answered.</summary>
+    /// <summary>Number of requests that are being served.</summary>
     public int Requests
     {
         get
@@ -47,16 +47,16 @@ internal sealed class Admission : IDisposable
     }
 
     /// <summary>
-    /// How many sequences a request to embed texts counts for: a list of them holds memory, and a single one is over in a moment.
+    /// The number of sequences that a request to embed texts counts as. A list of texts holds memory; a single text is done in a moment.
     /// </summary>
     public static int SequencesOf(int texts) => Math.Clamp((texts + TextsOfOneSequence - 1) / TextsOfOneSequence, 1, MaxOfOne);
 
-    /// <summary>Lets a request in; dispose the permit when its answer is over.</summary>
-    /// <param name="sequences">How many sequences it makes.</param>
-    /// <param name="max">The maximum of sequences of all requests together; one alone may have <see cref="MaxOfOne"/> even where that is
-    /// more.</param>
-    /// <param name="field">The field of the request that says how many.</param>
-    /// <exception cref="ApiException">400 where it could never be let in, 503 while closed, 429 where there is no room.</exception>
+    /// <summary>Admits a request; dispose the permit when its response is over.</summary>
+    /// <param name="sequences">Number of sequences of the request.</param>
+    /// <param name="max">Maximum number of sequences of all requests together. A request that is alone may have <see cref="MaxOfOne"/>,
+    /// even if that is more.</param>
+    /// <param name="field">The field of the request that sets the number.</param>
+    /// <exception cref="ApiException">400 if the request could never be admitted, 503 while closed, 429 if there is no room.</exception>
     public Permit Enter(int sequences, int max, string field = "n")
     {
         if (sequences > Math.Max(max, MaxOfOne))
@@ -73,24 +73,24 @@ internal sealed class Admission : IDisposable
         }
     }
 
-    /// <summary>Lets nobody in any more.</summary>
+    /// <summary>Admits no further requests.</summary>
     public void Close()
     {
         lock (_lock)
             _closed = true;
     }
 
-    /// <summary>Ends the requests that run.</summary>
+    /// <summary>Ends running requests.</summary>
     public void Abort()
     {
         Close();
         _abort.Cancel();
     }
 
-    /// <summary>Ends the connections that are still there.</summary>
+    /// <summary>Ends the remaining connections.</summary>
     public void Disconnect() => _disconnect.Cancel();
 
-    /// <summary>Completes when no request is being answered.</summary>
+    /// <summary>Completes when no request is being served.</summary>
     public Task WaitForIdleAsync()
     {
         lock (_lock)
@@ -122,7 +122,8 @@ internal sealed class Admission : IDisposable
     }
 
     /// <summary>
-    /// What a request is let in with: it holds its place in the queue until its answer is made, and keeps the server up until it is sent.
+    /// The permit of an admitted request. It holds the request's place in the queue until the response is generated, and keeps the server
+    /// up until the response is sent.
     /// </summary>
     public sealed class Permit : IDisposable
     {
@@ -133,14 +134,14 @@ internal sealed class Admission : IDisposable
 
         internal Permit(Admission admission, int sequences) => (_admission, _sequences) = (admission, sequences);
 
-        /// <summary>The answer is made: others may have the place, however long the client takes to read.</summary>
+        /// <summary>Frees the place once the response is generated, however long the client takes to read it.</summary>
         public void Release()
         {
             if (Interlocked.Exchange(ref _released, 1) == 0)
                 _admission.Release(_sequences);
         }
 
-        /// <summary>The answer is sent.</summary>
+        /// <summary>Call it once the response is sent.</summary>
         public void Dispose()
         {
             Release();

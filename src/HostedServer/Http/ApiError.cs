@@ -5,52 +5,52 @@ using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>An error as OpenAI's clients read it: <c>{"error": {message, type, param, code}}</c> and a status.</summary>
+/// <summary>An error in OpenAI's format: <c>{"error": {message, type, param, code}}</c> and a status.</summary>
 /// <param name="Status">The HTTP status.</param>
-/// <param name="Type">Who is to blame: <c>invalid_request_error</c>, <c>authentication_error</c>, <c>rate_limit_error</c>,
+/// <param name="Type">The cause: <c>invalid_request_error</c>, <c>authentication_error</c>, <c>rate_limit_error</c>,
 /// <c>server_error</c>.</param>
 /// <param name="Message">What was found, what is allowed, what to do. Never a path, a type or an address.</param>
-/// <param name="Param">The field to blame, or null.</param>
-/// <param name="Code">For programs, or null.</param>
+/// <param name="Param">The faulty field, or null.</param>
+/// <param name="Code">The error code for programs, or null.</param>
 internal sealed record ApiError(int Status, string Type, string Message, string? Param = null, string? Code = null)
 {
     private const string Unexplained = "The server failed to respond; its log says why";
 
-    /// <summary>Whether the same request may succeed later; the response then says when.</summary>
+    /// <summary>Whether the same request may succeed later; the response then says when to retry.</summary>
     public bool IsTemporary => Status is StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable;
 
     /// <summary>The body.</summary>
     public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(new ErrorBody(new(Message, Type, Param, Code)), WireJson.Wire.ErrorBody);
 
-    /// <summary>A fault of the request's form or values.</summary>
+    /// <summary>An error in the request's form or values.</summary>
     public static ApiError Invalid(string message, string? param = null, string? code = null) => new(StatusCodes.Status400BadRequest, "invalid_request_error", message, param, code);
 
-    /// <summary>A field that is known and not honoured.</summary>
+    /// <summary>A known field that the server does not support.</summary>
     public static ApiError Unsupported(string message, string param) => Invalid(message, param, "unsupported_parameter");
 
     /// <summary>A model that is not served.</summary>
     /// <param name="asked">The name in the request.</param>
-    /// <param name="served">The names that the route answers to.</param>
+    /// <param name="served">The model names that the route accepts.</param>
     public static ApiError ModelNotFound(string asked, IEnumerable<string> served) =>
         new(StatusCodes.Status404NotFound, "invalid_request_error", $"The model '{RequestErrors.Printable(asked)}' is not served; served: {string.Join(", ", served)}.", "model", "model_not_found");
 
-    /// <summary>A model that is served, and not by the route that was called.</summary>
+    /// <summary>A served model that the called route does not support.</summary>
     public static ApiError ModelNotSupported(string message) => Invalid(message, "model", "model_not_supported");
 
-    /// <summary>The server is not able to answer for now.</summary>
+    /// <summary>The server cannot serve requests for now.</summary>
     public static ApiError Unavailable(string message, string code) => new(StatusCodes.Status503ServiceUnavailable, "server_error", message, Code: code);
 
-    /// <summary>The server must end before the answer does.</summary>
+    /// <summary>The server must end before the response is complete.</summary>
     public static ApiError EndedByShutdown { get; } = Unavailable("The server is shutting down and has ended this answer.", "shutting_down");
 
-    /// <summary>A body whose bytes are not what HTTP allows.</summary>
+    /// <summary>A body that violates HTTP.</summary>
     public static ApiError UnreadableBody { get; } =
         Invalid("The request's body could not be read: a chunk, a trailer or the length is malformed, or the body ended too early. Send the whole body, with its Content-Length or with Transfer-Encoding: chunked.");
 
     /// <summary>More work than the queue holds.</summary>
     public static ApiError Overloaded(string message) => new(StatusCodes.Status429TooManyRequests, "rate_limit_error", message, Code: "queue_full");
 
-    /// <summary>An answer that the framework gave without a body.</summary>
+    /// <summary>The error for a status that the framework set without a body.</summary>
     public static ApiError OfStatus(int status) => status switch
     {
         StatusCodes.Status404NotFound => new(status, "invalid_request_error", "There is no such route; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings, /rerank, /score, /tokenize, /detokenize, /health, /ready, /metrics, /version.", Code: "unknown_url"),
@@ -62,10 +62,12 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
         _ => new(status, "invalid_request_error", $"The request was refused with status {status}."),
     };
 
-    /// <summary>With the id under which the log says more, where the message says nothing of the fault.</summary>
+    /// <summary>Adds the id under which the log has details, if the message explains nothing.</summary>
     public ApiError WithId(string requestId) => Message == Unexplained + "." ? this with { Message = $"{Unexplained} under the id {requestId}." } : this;
 
-    /// <summary>What an exception tells a remote caller: never the text of one that is not this server's or its engine's own.</summary>
+    /// <summary>
+    /// The error that a remote caller sees for an exception. Only messages of the server's and the engine's own exceptions are shown.
+    /// </summary>
     public static ApiError Of(Exception failure) => failure switch
     {
         ApiException api => api.Error,
@@ -84,7 +86,7 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
         EngineErrorKind.ShuttingDown => Unavailable("The server is shutting down and takes no more requests.", "shutting_down"),
         EngineErrorKind.EngineDead => Unavailable("The engine has failed; the server must be restarted.", "engine_dead"),
         EngineErrorKind.GenerationFailed => new(StatusCodes.Status500InternalServerError, "server_error", failure.Message, Code: "generation_failed"),
-        // These speak to the operator.
+        // Their messages are for the operator.
         _ => OfStatus(StatusCodes.Status500InternalServerError),
     };
 }

@@ -5,8 +5,8 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Tells whether a request carries one of the server's keys. Hashes of equal length are compared in fixed time and all of them always, so
-/// that the time says nothing of a key.
+/// Checks whether a request carries one of the server's keys. Hashes of equal length are compared in fixed time, and always all of them:
+/// timing reveals nothing about a key.
 /// </summary>
 internal sealed class ApiKeys
 {
@@ -14,7 +14,7 @@ internal sealed class ApiKeys
     private const string Basic = "Basic ";
     private readonly byte[][] _hashes;
 
-    /// <param name="keys">The keys; none: everybody may call.</param>
+    /// <param name="keys">The keys; none: anyone may call.</param>
     /// <exception cref="ArgumentException">A key is empty or has characters that no header can carry.</exception>
     public ApiKeys(IEnumerable<string> keys)
     {
@@ -25,13 +25,13 @@ internal sealed class ApiKeys
             : throw new ArgumentException("An API key is empty or has characters beyond printable ASCII; choose another.");
     }
 
-    /// <summary>Whether a text can be a key: a header must be able to carry it.</summary>
+    /// <summary>Whether a header can carry the text as a key.</summary>
     public static bool IsKey(string text) => text.Length > 0 && text.All(character => character is > ' ' and <= '~');
 
-    /// <summary>Whether a key is asked for at all.</summary>
+    /// <summary>Whether no key is required.</summary>
     public bool IsOpen => _hashes.Length == 0;
 
-    /// <summary>Whether the request may be answered.</summary>
+    /// <summary>Whether the server may serve the request.</summary>
     public bool Admits(HttpRequest request) => IsOpen || (Given(request) is { } key && Matches(key));
 
     private bool Matches(string key)
@@ -53,9 +53,9 @@ internal sealed class ApiKeys
         return value.StartsWith(Basic, StringComparison.OrdinalIgnoreCase) && IsOfOwnPage(request) ? Password(value[Basic.Length..]) : null;
     }
 
-    // A browser asks its user for a password and then sends it by itself, also for pages of other sites: only this server's own page may
-    // use it. Over plain HTTP browsers do not say where a request comes from, but name the origin of every one that another site's page
-    // could gain from.
+    // A browser asks its user for a password once and then sends it with every request, even from other sites' pages. Only this server's
+    // own page may use that password. Over plain HTTP, browsers do not send where a request comes from (Sec-Fetch-Site), but they send the
+    // Origin of every request that another site's page could profit from.
     private static bool IsOfOwnPage(HttpRequest request)
     {
         if (request.Headers["Sec-Fetch-Site"] is { Count: > 0 } site)

@@ -5,17 +5,17 @@ using Microsoft.Net.Http.Headers;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>What surrounds every route: the key, the request's id, and one place where failures become answers.</summary>
+/// <summary>Wraps every route: checks the key, assigns the request's id, and turns failures into error responses.</summary>
 /// <param name="keys">Who may call.</param>
-/// <param name="options">Whether ids are sent back.</param>
-/// <param name="logger">Told of failures that no caller is to blame for.</param>
+/// <param name="options">Say whether responses carry the id.</param>
+/// <param name="logger">Logs failures that the client did not cause.</param>
 internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions options, ILogger<ApiPipeline> logger)
 {
     private const string RetryAfterSeconds = "1";
     private const int MaxRequestIdLength = 128;
     private static readonly object RequestIdKey = new();
 
-    /// <summary>A route that asks for the key.</summary>
+    /// <summary>A route that requires the key.</summary>
     public RequestDelegate Guarded(Func<HttpContext, Task> handler) => context =>
     {
         if (keys.Admits(context.Request))
@@ -28,13 +28,13 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
     /// <summary>A route that anybody may call.</summary>
     public RequestDelegate Open(Func<HttpContext, Task> handler) => context => RunAsync(context, handler);
 
-    /// <summary>The request's id: the client's own (<c>X-Request-Id</c>) where it is one, else a new one.</summary>
+    /// <summary>The request's id: the client's own (<c>X-Request-Id</c>) if valid, else a new id.</summary>
     /// <param name="context">The request.</param>
-    /// <param name="given">What its body names, which goes before its header.</param>
+    /// <param name="given">The id in the request's body, which overrides the header.</param>
     public static string RequestId(HttpContext context, string? given = null) =>
         given is not null && IsId(given) ? given : (string)(context.Items[RequestIdKey] ??= context.Request.Headers["X-Request-Id"] is [{ } header] && IsId(header) ? header : Guid.NewGuid().ToString("N"));
 
-    /// <summary>Answers with an error, unless an answer has begun.</summary>
+    /// <summary>Responds with an error, unless a response has begun.</summary>
     public static async Task WriteAsync(HttpContext context, ApiError error)
     {
         if (context.Response.HasStarted || context.RequestAborted.IsCancellationRequested)
@@ -45,17 +45,17 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         await WriteJsonAsync(context, error.ToJson());
     }
 
-    /// <summary>Answers with JSON.</summary>
+    /// <summary>Responds with JSON.</summary>
     public static Task WriteJsonAsync(HttpContext context, byte[] utf8)
     {
         context.Response.ContentType = "application/json";
         context.Response.ContentLength = utf8.Length;
-        // Answers belong to one caller.
+        // A response belongs to one caller.
         context.Response.Headers[HeaderNames.CacheControl] = "no-store";
         return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : WriteBytesAsync(context, utf8);
     }
 
-    // A client that does not read is dropped, as from a stream.
+    // A client that does not read is disconnected, as with a stream.
     private static async Task WriteBytesAsync(HttpContext context, ReadOnlyMemory<byte> utf8)
     {
         const int part = 1 << 16;
@@ -78,7 +78,7 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         }
         catch (Exception failure) when (failure is OperationCanceledException or IOException && context.RequestAborted.IsCancellationRequested)
         {
-            // The client has left; nobody reads an answer.
+            // The client has left; no one reads the response.
         }
         catch (Exception failure)
         {
@@ -90,7 +90,10 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         }
     }
 
-    /// <summary>What a failure tells the client. One that no client is to blame for is logged, under the id that the client gets.</summary>
+    /// <summary>
+    /// The error that the client sees for a failure. A failure that the client did not cause is logged, under the id that the client
+    /// receives.
+    /// </summary>
     public ApiError Explain(HttpContext context, Exception failure)
     {
         var error = ApiError.Of(failure);
@@ -101,7 +104,7 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         return error.WithId(requestId);
     }
 
-    // A client may leave at any moment; that it does not wait for its error is no fault of the server's.
+    // A client may leave at any moment. Leaving before its error is written is not a server failure.
     private static async Task WriteIfReadAsync(HttpContext context, ApiError error)
     {
         try
@@ -120,5 +123,5 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
     private partial void LogFailed(string path, string requestId, Exception failure);
 }
 
-/// <summary>Marks the route of the page, which a browser opens.</summary>
+/// <summary>Marks the route of the page for browsers.</summary>
 internal sealed class PageMetadata;

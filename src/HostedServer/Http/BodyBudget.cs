@@ -1,16 +1,16 @@
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// The bytes of bodies that are being read, of all connections together: many large bodies that never end must not fill the memory.
+/// Limits the bytes of the bodies that are being read, over all connections: many large bodies that never end must not fill the memory.
 /// </summary>
 internal sealed class BodyBudget(LocalLlmServerOptions options)
 {
-    // Of the largest size each; ordinary ones are a thousandth of that.
+    // Number of bodies of the maximum size; an ordinary body has a thousandth of that size.
     private const int LargestAtOnce = 32;
     private long _taken;
 
-    /// <summary>Takes room for further bytes; give them back with <see cref="Release"/>.</summary>
-    /// <exception cref="ApiException">429: there is none.</exception>
+    /// <summary>Reserves further bytes; free them with <see cref="Release"/>.</summary>
+    /// <exception cref="ApiException">429: the budget is used up.</exception>
     public void Take(long bytes)
     {
         if (Interlocked.Add(ref _taken, bytes) <= LargestAtOnce * options.MaxRequestBodyBytes)
@@ -19,6 +19,6 @@ internal sealed class BodyBudget(LocalLlmServerOptions options)
         throw new ApiException(ApiError.Overloaded("Too many large requests arrive at once. Try again later."));
     }
 
-    /// <summary>Gives back what was taken.</summary>
+    /// <summary>Frees reserved bytes.</summary>
     public void Release(long bytes) => Interlocked.Add(ref _taken, -bytes);
 }

@@ -4,11 +4,12 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Empties the server before anything of it stops: new requests are refused, those that run may finish for a while, the rest are ended.
+/// Drains the server before any part of it stops. New requests are refused; running requests may finish for a while; then the rest are
+/// ended.
 /// </summary>
 internal sealed partial class Drain(Admission admission, LocalLlmServerOptions options, TimeProvider time, ILogger<Drain> logger) : IHostedLifecycleService
 {
-    // Time for ended responses to be reported and written.
+    // Time to report and write the end of aborted responses.
     private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(1.5);
 
     /// <inheritdoc/>
@@ -30,7 +31,7 @@ internal sealed partial class Drain(Admission admission, LocalLlmServerOptions o
             await Task.WhenAny(idle, Task.Delay(LastWords, time, cancellationToken));
         }
 
-        // Whoever has sent half a request, or has not read its answer, would be waited for.
+        // Otherwise Kestrel would wait for clients that have sent half a request or not read their response.
         _ = DisconnectAsync();
     }
 
@@ -43,7 +44,7 @@ internal sealed partial class Drain(Admission admission, LocalLlmServerOptions o
         }
         catch (ObjectDisposedException)
         {
-            // Nobody was left.
+            // No request was left.
         }
     }
 

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>Stops the application where its engine cannot serve any more, so that whoever supervises the process starts it again.</summary>
+/// <summary>Stops the application when its engine cannot serve any more; the process's supervisor can then restart it.</summary>
 internal sealed partial class EngineWatch(ServedEngine served, LocalLlmServerOptions options, IHostApplicationLifetime lifetime, ILogger<EngineWatch> logger) : BackgroundService
 {
     /// <summary>Why the application was stopped, or null.</summary>
@@ -26,7 +26,7 @@ internal sealed partial class EngineWatch(ServedEngine served, LocalLlmServerOpt
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            // The host ends, be it that it was only disposed: nothing has failed.
+            // The host has stopped or was disposed: nothing has failed.
         }
     }
 
@@ -43,8 +43,8 @@ internal sealed partial class EngineWatch(ServedEngine served, LocalLlmServerOpt
         }
     }
 
-    // Without it the server still generates where it could not be loaded. A device that has failed may have taken the other engine's work
-    // with it.
+    // If the second model could not be loaded, the server still generates without it. If its device has failed, that may have affected the
+    // first engine too.
     private async Task<Exception?> BesideAsync(IModelHost host, CancellationToken cancellationToken)
     {
         try
@@ -65,9 +65,9 @@ internal sealed partial class EngineWatch(ServedEngine served, LocalLlmServerOpt
     private async Task StopAsync(Exception failure, CancellationToken cancellationToken)
     {
         Failure = failure;
-        // The engine tells its own operator more; a stack adds nothing to what it says.
+        // The engine has already logged more for the operator; a stack trace adds nothing.
         LogFailed(Failure is EngineException ? null : Failure, Failure.Message);
-        // Whoever asks meanwhile hears it from the server itself.
+        // Until then the server itself reports the failure to clients.
         if (failure is EngineException { Kind: EngineErrorKind.EngineDead })
             await Task.Delay(options.AnswersAfterFailure, cancellationToken);
         lifetime.StopApplication();

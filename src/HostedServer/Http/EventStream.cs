@@ -7,24 +7,24 @@ using Microsoft.Extensions.DependencyInjection;
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Sends an answer as server-sent events, the last of which is <c>[DONE]</c>. A failure after the first event is an event of its own,
-/// <c>{"error": …}</c>, before <c>[DONE]</c>: clients read a
-/// stream to its end and raise that error. A client that does not read is given up after a while.
+/// Sends a response as server-sent events; the last event is <c>[DONE]</c>. A failure after the first event becomes an event of its own,
+/// <c>{"error": …}</c>, before <c>[DONE]</c>: clients read a stream to its end and raise that error. A client that does not read is
+/// disconnected after a while.
 /// </summary>
 internal static class EventStream
 {
-    /// <summary>Runs to the end of <paramref name="events"/>, or to their failure; then <c>[DONE]</c> is sent.</summary>
+    /// <summary>Sends <paramref name="events"/> until they end or fail, then <c>[DONE]</c>.</summary>
     /// <param name="context">The request.</param>
     /// <param name="events">JSON objects as UTF-8.</param>
     /// <param name="stall">How long one event may remain unread.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="abort">Cancelled to make the answer end early.</param>
-    /// <exception cref="Exception">The first event could not be made: nothing was sent.</exception>
+    /// <param name="abort">Cancelled to end the response early.</param>
+    /// <exception cref="Exception">Computing the first event failed; nothing was sent.</exception>
     public static async Task SendAsync(HttpContext context, IAsyncEnumerable<byte[]> events, TimeSpan stall, TimeProvider time, CancellationToken abort)
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, abort);
         await using var source = events.GetAsyncEnumerator(left.Token);
-        // What is refused is refused with a status of its own.
+        // A request refused before the first event gets its own HTTP status.
         bool hasFirst;
         try
         {
@@ -39,14 +39,14 @@ internal static class EventStream
         await TypedResults.ServerSentEvents(ItemsAsync(context, source, hasFirst, timer, stall)).ExecuteAsync(context);
     }
 
-    /// <summary>A value as the data of an event.</summary>
+    /// <summary>Serializes a value as an event's data.</summary>
     public static byte[] Json<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToUtf8Bytes(value, type);
 
     private static async IAsyncEnumerable<SseItem<byte[]>> ItemsAsync(HttpContext context, IAsyncEnumerator<byte[]> source, bool hasNext, ITimer timer, TimeSpan stall)
     {
         while (hasNext)
         {
-            // Whoever reads these is back for more as soon as this one is written.
+            // The consumer asks for the next event as soon as it has written this one.
             timer.Change(stall, Timeout.InfiniteTimeSpan);
             yield return new(source.Current);
             timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);

@@ -10,7 +10,7 @@ using Microsoft.Net.Http.Headers;
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// The body of a request → one checked JSON object: UTF-8, within the limits, no member twice, no half of a surrogate pair.
+/// Reads a request's body as one validated JSON object: UTF-8, within the limits, no duplicate members, no unpaired surrogates.
 /// </summary>
 internal static class JsonBody
 {
@@ -18,15 +18,15 @@ internal static class JsonBody
     private const int MaxDepth = 64;
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = MaxDepth };
 
-    /// <summary>Reads it whole; the caller disposes the document.</summary>
-    /// <exception cref="ApiException">400, 408, 413, 415, or 429 where too many large bodies arrive at once.</exception>
+    /// <summary>Reads the whole body; the caller disposes the document.</summary>
+    /// <exception cref="ApiException">400, 408, 413, 415, or 429 if too many large bodies arrive at once.</exception>
     public static async Task<JsonDocument> ReadAsync(HttpContext context, LocalLlmServerOptions limits, TimeProvider time)
     {
         CheckHeaders(context.Request, limits.MaxRequestBodyBytes);
         var budget = context.RequestServices.GetRequiredService<BodyBudget>();
         var reader = context.Request.BodyReader;
         var taken = 0L;
-        // Cancelling a read by a token would leave the reader in the middle of it; this does not.
+        // Cancelling a read by a token would leave the reader inside the read; CancelPendingRead does not.
         await using var timer = time.CreateTimer(_ => reader.CancelPendingRead(), null, limits.RequestBodyTimeout, Timeout.InfiniteTimeSpan);
         try
         {
@@ -51,7 +51,7 @@ internal static class JsonBody
 
                 var utf8 = read.Buffer.ToArray();
                 reader.AdvanceTo(read.Buffer.End);
-                // What follows may take a while (a long text becomes tokens), and other connections need this thread.
+                // What follows may take a while (tokenizing a long text), and other connections need this thread.
                 await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
                 return Parse(utf8);
             }
@@ -80,7 +80,7 @@ internal static class JsonBody
         }
     }
 
-    /// <summary>Parses and checks what was read.</summary>
+    /// <summary>Parses and validates a body.</summary>
     /// <exception cref="ApiException">400.</exception>
     internal static JsonDocument Parse(ReadOnlyMemory<byte> utf8)
     {
@@ -88,7 +88,7 @@ internal static class JsonBody
             utf8 = utf8[3..];
         if (utf8.Span.IndexOfAnyExcept(" \t\r\n"u8) < 0)
             throw Bad("The body is empty; send a JSON object.");
-        // The JSON reader checks only the strings that somebody reads.
+        // The JSON reader validates only the strings that are read.
         if (!Utf8.IsValid(utf8.Span))
             throw Bad("The body is not valid UTF-8.");
         JsonDocument document;
@@ -115,8 +115,8 @@ internal static class JsonBody
         }
     }
 
-    // Kestrel reports a body that it cannot read by exceptions of several types, an overflow and a lost connection among them. All of them
-    // are the client's doing.
+    // Kestrel reports an unreadable body by exceptions of several types, such as an overflow or a lost connection. The client causes all of
+    // them.
     private static async ValueTask<ReadResult> ReadPartAsync(HttpContext context, PipeReader reader)
     {
         try
@@ -125,7 +125,7 @@ internal static class JsonBody
         }
         catch (Exception failure) when (failure is not (OutOfMemoryException or BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge or StatusCodes.Status408RequestTimeout }))
         {
-            // Where such a body ends, and the next request begins, nobody knows.
+            // It is unknown where such a body ends and the next request begins.
             if (!context.Response.HasStarted && HttpProtocol.IsHttp11(context.Request.Protocol))
                 context.Response.Headers.Connection = "close";
             throw new ApiException(ApiError.UnreadableBody);
@@ -140,8 +140,8 @@ internal static class JsonBody
             throw Unsupported("Content-Type", $"The body's charset is '{RequestErrors.Printable(type.Charset.Value)}'; send UTF-8.");
         if (request.Headers.ContentEncoding is { Count: > 0 } encoding && !encoding.ToString().Equals("identity", StringComparison.OrdinalIgnoreCase))
             throw Unsupported("Content-Encoding", $"The body's encoding is '{RequestErrors.Printable(encoding.ToString())}'; send it as it is.");
-        // Two lengths of one body let a proxy and this server read different requests. (Kestrel keeps the one that it ignores under another
-        // name.)
+        // With two lengths for one body, a proxy and this server could read different requests. (Kestrel keeps the length that it ignores
+        // under another name.)
         if (request.Headers.TransferEncoding.Count > 0 && (request.ContentLength is not null || request.Headers.ContainsKey("X-Content-Length")))
             throw Bad("The request has both Content-Length and Transfer-Encoding; send one of them.");
         if (request.Headers.TransferEncoding is { Count: > 0 } coding && !coding.ToString().Trim().Equals("chunked", StringComparison.OrdinalIgnoreCase))

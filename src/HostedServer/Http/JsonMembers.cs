@@ -4,17 +4,14 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>
-/// What JSON's grammar allows and no reader can make sense of: a member that stands twice in one object, half of a surrogate pair.
-/// </summary>
+/// <summary>Rejects what JSON's grammar allows but has no clear meaning: duplicate members of an object, unpaired surrogates.</summary>
 internal static class JsonMembers
 {
     /// <summary>
-    /// Looks at every member and text below <paramref name="root"/>; its depth was bounded when it was parsed. Texts of messages that a
-    /// model or a tool wrote
-    /// may hold half of a surrogate pair: they are mended where messages are read.
+    /// Checks every member and text below <paramref name="root"/>; the parser has bounded its depth. Messages that a model or a tool wrote
+    /// may hold unpaired surrogates: these are repaired where messages are read.
     /// </summary>
-    /// <exception cref="ApiException">400, with the place as <c>param</c>.</exception>
+    /// <exception cref="ApiException">400, with the path as <c>param</c>.</exception>
     public static void Check(JsonElement root) => Check(root, "", isMended: false);
 
     private static void Check(JsonElement element, string path, bool isMended)

@@ -9,7 +9,7 @@ using Microsoft.Extensions.DependencyInjection;
 namespace Microsoft.AspNetCore.Builder;
 
 /// <summary>
-/// Maps the routes of the server. What is returned takes the host's own conventions: <c>RequireAuthorization</c>,
+/// Maps the routes of the server. The returned groups accept the host's own conventions: <c>RequireAuthorization</c>,
 /// <c>RequireRateLimiting</c>, <c>RequireCors</c>, <c>AddEndpointFilter</c>, <c>WithTags</c>.
 /// </summary>
 public static class LocalLlmEndpointRouteBuilderExtensions
@@ -22,7 +22,7 @@ public static class LocalLlmEndpointRouteBuilderExtensions
     private const string RerankSummary = "Orders documents by how well they answer a query.";
     private const string ScoreSummary = "Scores pairs of texts.";
 
-    // What every route that takes a body may answer with.
+    // Error statuses of every route that takes a body.
     private static readonly int[] Errors =
     [
         StatusCodes.Status400BadRequest, StatusCodes.Status401Unauthorized, StatusCodes.Status404NotFound,
@@ -35,12 +35,12 @@ public static class LocalLlmEndpointRouteBuilderExtensions
 
     /// <summary>
     /// Maps OpenAI's routes below <paramref name="prefix"/>: <c>chat/completions</c>, <c>completions</c>, <c>embeddings</c>, <c>rerank</c>,
-    /// <c>score</c>, <c>models</c>, <c>models/{id}</c>. All of them ask for a key where
-    /// <see cref="LocalLlm.Server.LocalLlmServerOptions.ApiKeys"/> has any; a host that has its own authentication leaves it empty and says
+    /// <c>score</c>, <c>models</c>, <c>models/{id}</c>. All of them require a key if
+    /// <see cref="LocalLlm.Server.LocalLlmServerOptions.ApiKeys"/> has any. A host with its own authentication leaves it empty and calls
     /// <c>RequireAuthorization</c>.
     /// </summary>
     /// <param name="endpoints">Where to map.</param>
-    /// <param name="prefix">What the routes begin with.</param>
+    /// <param name="prefix">The prefix of the routes.</param>
     /// <returns>The routes as a group, for the host's conventions.</returns>
     /// <exception cref="InvalidOperationException"><c>AddLocalLlmServer</c> was not called.</exception>
     public static RouteGroupBuilder MapLocalLlmOpenAI(this IEndpointRouteBuilder endpoints, string prefix = "/v1")
@@ -62,9 +62,9 @@ public static class LocalLlmEndpointRouteBuilderExtensions
     }
 
     /// <summary>
-    /// Maps what stands beside OpenAI's routes: <c>/rerank</c>, <c>/v2/rerank</c>, <c>/score</c>, <c>/tokenize</c>, <c>/detokenize</c>,
-    /// <c>/metrics</c>, <c>/version</c>, <c>/ping</c>, <c>/load</c>, <c>/engine</c>, which ask for the key, and <c>/health</c> and
-    /// <c>/ready</c>, which do not.
+    /// Maps the routes outside of OpenAI's API. <c>/rerank</c>, <c>/v2/rerank</c>, <c>/score</c>, <c>/tokenize</c>, <c>/detokenize</c>,
+    /// <c>/metrics</c>, <c>/version</c>, <c>/ping</c>, <c>/load</c> and <c>/engine</c> require the key; <c>/health</c> and <c>/ready</c> do
+    /// not.
     /// </summary>
     /// <param name="endpoints">Where to map.</param>
     /// <returns>The routes as a group, for the host's conventions.</returns>
@@ -78,7 +78,7 @@ public static class LocalLlmEndpointRouteBuilderExtensions
         routes.Post<ScoreEndpoint>("/score", score => score.HandleAsync, ScoreSummary, VllmSchema);
         routes.Post<TokenizeEndpoint>("/tokenize", tokens => tokens.TokenizeAsync, "Turns a text or a chat into token ids.", VllmSchema, "tokenize");
         routes.Post<TokenizeEndpoint>("/detokenize", tokens => tokens.DetokenizeAsync, "Turns token ids into text.", VllmSchema, "detokenize");
-        // Several methods of one route are several operations, which must not share an id: these have none.
+        // Each HTTP method of a route is an operation, and operations must not share an id: these have no id.
         routes.Open("/health", operations => operations.HealthAsync, "200 while the process is of use, 503 once only a restart helps.");
         routes.Open("/ready", operations => operations.ReadyAsync, "200 where a request would be answered now.")
             .GivesJson(errors: [StatusCodes.Status503ServiceUnavailable]);
@@ -91,8 +91,8 @@ public static class LocalLlmEndpointRouteBuilderExtensions
     }
 
     /// <summary>
-    /// Maps the page at <c>/</c>: a chat, and a live view of the engine. It uses the routes of the other two methods; a browser asks its
-    /// user for the key as a password.
+    /// Maps the page at <c>/</c>: a chat, and a live view of the engine. The page uses the routes of the other two methods. The browser
+    /// asks its user for the key as a password.
     /// </summary>
     /// <param name="endpoints">Where to map.</param>
     /// <returns>The routes as a group, for the host's conventions.</returns>
@@ -106,7 +106,7 @@ public static class LocalLlmEndpointRouteBuilderExtensions
         return routes.Group;
     }
 
-    /// <summary>A group of routes on its way.</summary>
+    /// <summary>Builds a group of routes.</summary>
     private sealed class Routes
     {
         private readonly IServiceProvider _services;
@@ -117,7 +117,7 @@ public static class LocalLlmEndpointRouteBuilderExtensions
             (_services, _tag) = (endpoints.ServiceProvider, tag);
             Pipeline = _services.GetService<ApiPipeline>()
                 ?? throw new InvalidOperationException("The server is not registered; call services.AddLocalLlmServer() first.");
-            // Measures from here on, not from the first look.
+            // Measuring starts here, not at the first scrape.
             _services.GetRequiredService<EngineInstruments>();
             Group = endpoints.MapGroup(prefix);
         }

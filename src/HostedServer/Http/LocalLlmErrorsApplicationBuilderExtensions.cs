@@ -5,13 +5,13 @@ using Microsoft.Extensions.Logging;
 
 namespace Microsoft.AspNetCore.Builder;
 
-/// <summary>Errors of the framework in the form that OpenAI's clients read.</summary>
+/// <summary>Gives the framework's errors OpenAI's format.</summary>
 public static partial class LocalLlmErrorsApplicationBuilderExtensions
 {
     /// <summary>
-    /// Gives a body to what the framework refuses without one (an unknown route, a wrong method, a policy of the host), and to an exception
-    /// outside of a route: <c>{"error": {message, type, param, code}}</c>. For an application that serves little else; errors of the
-    /// server's own routes have this form anyway.
+    /// Adds the body <c>{"error": {message, type, param, code}}</c> to requests that the framework refuses without a body (an unknown
+    /// route, a wrong method, a policy of the host) and to exceptions outside of a route. For an application that serves little else;
+    /// errors of the server's own routes always have this format.
     /// </summary>
     /// <param name="app">The application; call it before <c>UseRouting</c>, authentication and rate limits.</param>
     public static IApplicationBuilder UseLocalLlmErrors(this IApplicationBuilder app)

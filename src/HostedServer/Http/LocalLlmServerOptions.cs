@@ -1,67 +1,67 @@
 namespace LocalLlm.Server;
 
-/// <summary>What <c>AddLocalLlmServer</c> configures, also from the configuration section <c>LocalLlm:Server</c>.</summary>
+/// <summary>Options of <c>AddLocalLlmServer</c>, also read from the configuration section <c>LocalLlm:Server</c>.</summary>
 public sealed class LocalLlmServerOptions
 {
     /// <summary>The configuration section.</summary>
     public const string SectionName = "LocalLlm:Server";
 
     /// <summary>
-    /// Keys of which a client must send one (<c>Authorization: Bearer KEY</c>), on every route but <c>/health</c> and <c>/ready</c>. Empty:
-    /// anybody may call.
+    /// API keys. A client must send one of them (<c>Authorization: Bearer KEY</c>) on every route but <c>/health</c> and <c>/ready</c>.
+    /// Empty: anyone may call.
     /// </summary>
     public IList<string> ApiKeys { get; set; } = [];
 
-    /// <summary>Further names that requests may call the model.</summary>
+    /// <summary>Further names that requests may use for the model.</summary>
     public IList<string> ModelAliases { get; set; } = [];
 
     /// <summary>
-    /// How much each kind of score counts in <c>/rerank</c> and <c>/score</c>, as far as the model makes it and a request says nothing
-    /// else; null: bge-m3's own, <see cref="HybridWeights.Default"/>.
+    /// The weight of each kind of score in <c>/rerank</c> and <c>/score</c>, for the kinds that the model has and unless a request sets its
+    /// own weights; null: bge-m3's weights, <see cref="HybridWeights.Default"/>.
     /// </summary>
     public HybridWeights? ScoreWeights { get; set; }
 
-    /// <summary>Longest body of a request in bytes.</summary>
+    /// <summary>Maximum size of a request's body in bytes.</summary>
     public long MaxRequestBodyBytes { get; set; } = 8 << 20;
 
-    /// <summary>How long a body may take to arrive.</summary>
+    /// <summary>Maximum time for a body to arrive.</summary>
     public TimeSpan RequestBodyTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Sequences that may wait beside those that run; a request beyond that is answered 429.</summary>
+    /// <summary>Maximum number of waiting sequences, besides the running ones; further requests get status 429.</summary>
     public int MaxQueuedSequences { get; set; } = 512;
 
-    /// <summary>How long a client may leave a streamed answer unread before its connection and its request are given up.</summary>
+    /// <summary>How long a client may leave a streamed response unread before its connection is closed and its request ended.</summary>
     public TimeSpan StallTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Most events that all streamed answers together are sent in a second, first and last ones apart; where more tokens are made, events
-    /// carry several, at most 50 ms late. Null: 500 for each of the machine's cores. 0: one for every token.
+    /// Maximum number of events per second over all streamed responses, not counting first and last events. At higher token rates, an event
+    /// carries several tokens, which are at most 50 ms late. Null: 500 for each core of the machine. 0: one event for every token.
     /// </summary>
     public int? MaxEventsPerSecond { get; set; }
 
-    /// <summary>How long the host's shutdown lets running requests finish; zero: they are ended at once.</summary>
+    /// <summary>How long the host's shutdown lets running requests finish; zero: ends them at once.</summary>
     public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// How long a server whose engine has failed still answers (503, <c>engine_dead</c>) before it stops the application.
+    /// After its engine has failed: how long the server still responds (503, <c>engine_dead</c>) before it stops the application.
     /// </summary>
     public TimeSpan AnswersAfterFailure { get; set; }
 
-    /// <summary>Within how long a token must have been made for <c>/ready</c> to say so.</summary>
+    /// <summary>How recent the last token must be for <c>/ready</c> to report ready.</summary>
     public TimeSpan ReadyWithin { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>The role of answers.</summary>
+    /// <summary>The role of responses.</summary>
     public string ResponseRole { get; set; } = "assistant";
 
     /// <summary>
-    /// Variables of the chat template for requests that do not set them, as a JSON object such as <c>{"enable_thinking": false}</c>; null:
-    /// none.
+    /// Default variables of the chat template, as a JSON object such as <c>{"enable_thinking": false}</c>; a request's own values override
+    /// them. Null: none.
     /// </summary>
     public string? DefaultChatTemplateKwargs { get; set; }
 
-    /// <summary>Whether answers carry <c>X-Request-Id</c>, the client's own where it sent one.</summary>
+    /// <summary>Whether responses carry <c>X-Request-Id</c>, the client's own if it sent one.</summary>
     public bool EnableRequestIdHeaders { get; set; }
 
-    /// <summary>Whether every streamed answer ends with its usage, asked for or not.</summary>
+    /// <summary>Whether every streamed response ends with its usage, even if the request did not ask for it.</summary>
     public bool ForceIncludeUsage { get; set; }
 }

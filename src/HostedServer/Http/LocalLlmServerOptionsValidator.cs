@@ -3,10 +3,10 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>Checks a server's options when its host starts, all of them at once.</summary>
+/// <summary>Validates all options of a server when its host starts, and reports all errors at once.</summary>
 internal sealed class LocalLlmServerOptionsValidator : IValidateOptions<LocalLlmServerOptions>
 {
-    // What a timer takes.
+    // The maximum of a timer.
     private static readonly TimeSpan Longest = TimeSpan.FromMilliseconds(int.MaxValue);
 
     /// <inheritdoc/>

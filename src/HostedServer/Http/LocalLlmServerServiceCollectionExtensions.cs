@@ -15,13 +15,13 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class LocalLlmServerServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers what <c>MapLocalLlmOpenAI</c> needs. The engine is that of <c>AddLocalLlm</c>; where only <c>AddLocalLlmEmbeddings</c> was
-    /// called before, the server embeds, ranks and scores, and generates nothing. It loads while the host already listens, and requests are
-    /// answered 503 with the phase meanwhile. On shutdown requests may finish for <see cref="LocalLlmServerOptions.ShutdownTimeout"/>; if
-    /// the engine fails, the application is stopped.
+    /// Registers what <c>MapLocalLlmOpenAI</c> needs. The server uses the engine of <c>AddLocalLlm</c>. If only
+    /// <c>AddLocalLlmEmbeddings</c> was called before, the server embeds, ranks and scores, and does not generate. The engine loads while
+    /// the host already listens; until it is loaded, requests get status 503 with the loading phase. On shutdown, running requests may
+    /// finish for <see cref="LocalLlmServerOptions.ShutdownTimeout"/>. If the engine fails, the server stops the application.
     /// </summary>
     /// <param name="services">Where to register.</param>
-    /// <param name="configure">Comes after the configuration section <c>LocalLlm:Server</c>.</param>
+    /// <param name="configure">Applied after the configuration section <c>LocalLlm:Server</c>.</param>
     public static IServiceCollection AddLocalLlmServer(this IServiceCollection services, Action<LocalLlmServerOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
@@ -32,7 +32,7 @@ public static class LocalLlmServerServiceCollectionExtensions
             return services;
         options.ValidateOnStart();
         services.AddSingleton<IValidateOptions<LocalLlmServerOptions>, LocalLlmServerOptionsValidator>();
-        // An embedding model alone is enough of a server.
+        // An embedding model alone is enough for a server.
         if (HasHost<LlmEngine>(services) || !HasHost<EmbeddingEngine>(services))
             services.AddLocalLlm();
         services.Configure<LocalLlmOptions>(engine => engine.LoadInBackground = true);
@@ -46,7 +46,7 @@ public static class LocalLlmServerServiceCollectionExtensions
         services.AddSingleton<EngineWatch>().AddSingleton<IHostedService>(provider => provider.GetRequiredService<EngineWatch>());
         services.AddSingleton<IHostedService, Drain>();
         services.AddSingleton(provider => new LocalLlmServerLifetime(provider.GetRequiredService<Admission>(), provider));
-        // The host waits for the drain, and a little longer.
+        // The host's shutdown timeout must exceed the drain's.
         services.AddOptions<HostOptions>().Configure<IOptions<LocalLlmServerOptions>>((host, server) =>
         {
             var needed = server.Value.ShutdownTimeout + TimeSpan.FromSeconds(10);

@@ -5,27 +5,27 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>What the server wants of Kestrel where nothing else is served by the process.</summary>
+/// <summary>Configures Kestrel for a process that serves nothing else.</summary>
 public static class LocalLlmWebHostBuilderExtensions
 {
     private static readonly TimeSpan HeadersTimeout = TimeSpan.FromSeconds(15);
 
     /// <summary>
-    /// Sets Kestrel up for many long streams: headers arrive within 15 seconds, bodies have the server's own limit
-    /// (<see cref="LocalLlm.Server.LocalLlmServerOptions.MaxRequestBodyBytes"/>) instead of Kestrel's, events are written by the thread
-    /// that makes them, and connections that are left after the drain are ended. Call it before addresses are added.
+    /// Configures Kestrel for many long streams. Headers must arrive within 15 seconds. The server's own limit on bodies
+    /// (<see cref="LocalLlm.Server.LocalLlmServerOptions.MaxRequestBodyBytes"/>) replaces Kestrel's. The thread that produces an event also
+    /// writes it. Connections that remain after the drain are closed. Call it before adding addresses.
     /// </summary>
-    /// <param name="builder">The host, whose services have the server of <c>AddLocalLlmServer</c>.</param>
+    /// <param name="builder">The host. <c>AddLocalLlmServer</c> must be called on its services.</param>
     public static IWebHostBuilder ConfigureLocalLlmKestrel(this IWebHostBuilder builder)
     {
         ArgumentNullException.ThrowIfNull(builder);
-        // Nothing long runs on the sockets' own threads: JsonBody leaves them.
+        // Safe because nothing long runs on the socket threads: JsonBody yields to the thread pool.
         builder.ConfigureServices(services => services.Configure<SocketTransportOptions>(sockets => sockets.UnsafePreferInlineScheduling = true));
         return builder.ConfigureKestrel((_, kestrel) =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.RequestHeadersTimeout = HeadersTimeout;
-            // Kestrel's limit would cut the connection before a client has read what is wrong.
+            // Kestrel's limit would close the connection before the client has read the error.
             kestrel.Limits.MaxRequestBodySize = null;
             var disconnected = kestrel.ApplicationServices.GetRequiredService<Admission>().Disconnected;
             kestrel.ConfigureEndpointDefaults(listen => EndWith(listen, disconnected));

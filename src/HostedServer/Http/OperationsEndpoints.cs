@@ -4,13 +4,15 @@ using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>What operators and their tools ask: <c>/health</c>, <c>/ready</c>, <c>/metrics</c>, <c>/version</c>, <c>/engine</c>.</summary>
+/// <summary>
+/// Endpoints for operators and their tools: <c>/health</c>, <c>/ready</c>, <c>/metrics</c>, <c>/version</c>, <c>/engine</c>.
+/// </summary>
 internal sealed class OperationsEndpoints(ServedEngine served, Readiness readiness, EngineInstruments instruments, Admission admission)
 {
     private const int KvCells = 1024;
     private static readonly TimeSpan MapTimeout = TimeSpan.FromSeconds(2);
 
-    /// <summary>200 while the process is of use: it loads, serves or drains. 503 once only a restart helps.</summary>
+    /// <summary>200 while the process loads, serves or drains. 503 once only a restart helps.</summary>
     public Task HealthAsync(HttpContext context)
     {
         if (served.HasFailed)
@@ -19,7 +21,7 @@ internal sealed class OperationsEndpoints(ServedEngine served, Readiness readine
         return Task.CompletedTask;
     }
 
-    /// <summary>200 where a request would be answered now: a real token, or embedding, was made recently.</summary>
+    /// <summary>200 if requests are served now: the engine has computed a real token or embedding recently.</summary>
     public async Task ReadyAsync(HttpContext context)
     {
         if (CanAnswer() && await readiness.CheckAsync(served.Pulse, context.RequestAborted))
@@ -34,7 +36,7 @@ internal sealed class OperationsEndpoints(ServedEngine served, Readiness readine
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(code, phase, percent), WireJson.Wire.ReadyResult));
     }
 
-    // A dead engine ends the process: no more requests should come, whichever model they are for.
+    // A dead engine ends the process, so requests for any model should stop coming.
     private bool CanAnswer() => served.IsUsable && !served.HasFailed;
 
     /// <summary>Prometheus's text format.</summary>
@@ -44,18 +46,18 @@ internal sealed class OperationsEndpoints(ServedEngine served, Readiness readine
         return context.Response.WriteAsync(PrometheusText.Write(instruments.Read()), context.RequestAborted);
     }
 
-    /// <summary>Requests that are being answered, as vLLM says it.</summary>
+    /// <summary>The number of requests being served, in vLLM's format.</summary>
     public Task LoadAsync(HttpContext context) => ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(admission.Requests), WireJson.Wire.LoadResult));
 
     /// <summary>The version.</summary>
     public static Task VersionAsync(HttpContext context) => ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(ServerVersion.Text), WireJson.Wire.VersionResult));
 
-    /// <summary>What the engine does at the moment, with a map of its KV blocks.</summary>
+    /// <summary>What the engine is doing now, with a map of its KV blocks.</summary>
     public async Task EngineAsync(HttpContext context)
     {
         var engine = served.Require();
         var map = engine.MapKvBlocksAsync(KvCells);
-        // A step that takes long is no reason to say nothing.
+        // A long step must not hold up the rest of the response.
         var blocks = await Task.WhenAny(map, Task.Delay(MapTimeout, context.RequestAborted)) == map ? await map : "";
         var now = engine.Statistics;
         var view = new EngineView(

@@ -1,15 +1,15 @@
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Whether the engine really makes tokens, or embeddings: it has made one since somebody asked a while ago, or makes one now, for all who
-/// ask meanwhile.
+/// Checks whether the engine really computes tokens or embeddings. It passes if the engine has computed one recently; otherwise it has the
+/// engine compute one, once for all concurrent checks.
 /// </summary>
 internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time)
 {
-    // A canary that takes longer is no sign of life.
+    // A canary request that takes longer counts as failed.
     private static readonly TimeSpan CanaryTimeout = TimeSpan.FromSeconds(10);
 
-    // One real token or embedding in so many seconds is proof enough, however often somebody asks.
+    // One real token or embedding in this time is proof enough, however often the check runs.
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(2);
 
     private readonly Lock _lock = new();
@@ -17,7 +17,7 @@ internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time
     private (long Made, long At)? _seen;
     private long? _lastMade;
 
-    /// <summary>Asks.</summary>
+    /// <summary>Runs the check.</summary>
     public async Task<bool> CheckAsync(Pulse pulse, CancellationToken cancellationToken)
     {
         Task check;

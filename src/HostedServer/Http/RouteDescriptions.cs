@@ -6,8 +6,8 @@ using Microsoft.AspNetCore.Http.Metadata;
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// What endpoints say of themselves to OpenAPI documents. Bodies are described as JSON objects: their schemas are OpenAI's, Cohere's and
-/// vLLM's own, which the links name.
+/// Describes endpoints for OpenAPI documents. Bodies are described only as JSON objects; links lead to their schemas, which are OpenAI's,
+/// Cohere's and vLLM's own.
 /// </summary>
 internal static class RouteDescriptions
 {
@@ -16,10 +16,10 @@ internal static class RouteDescriptions
 
     /// <summary>Describes a route.</summary>
     /// <param name="endpoint">The route.</param>
-    /// <param name="handler">Its handler, without which no document lists a route.</param>
-    /// <param name="tag">What it is listed under.</param>
-    /// <param name="summary">What it does.</param>
-    /// <param name="schema">Where the bodies' schemas are described; null: nowhere.</param>
+    /// <param name="handler">The route's handler; without it OpenAPI documents do not list the route.</param>
+    /// <param name="tag">The tag that groups the route.</param>
+    /// <param name="summary">What the route does.</param>
+    /// <param name="schema">Link to the description of the bodies' schemas; null: none.</param>
     public static IEndpointConventionBuilder Describe(
         this IEndpointConventionBuilder endpoint, Func<HttpContext, Task> handler, string tag, string summary, string? schema = null)
     {
@@ -27,14 +27,14 @@ internal static class RouteDescriptions
         return schema is null ? endpoint : endpoint.WithMetadata(new RouteDescription($"Bodies: {schema}"));
     }
 
-    /// <summary>A route that takes a JSON object.</summary>
+    /// <summary>Declares that the route takes a JSON object.</summary>
     public static IEndpointConventionBuilder TakesJson(this IEndpointConventionBuilder endpoint) =>
         endpoint.WithMetadata(new AcceptsMetadata([Json], typeof(JsonObject)));
 
-    /// <summary>A route that gives a JSON object, and an error as one.</summary>
+    /// <summary>Declares that the route returns a JSON object, also for errors.</summary>
     /// <param name="endpoint">The route.</param>
-    /// <param name="streams">Whether it may also be a stream of events.</param>
-    /// <param name="errors">Statuses of errors.</param>
+    /// <param name="streams">Whether the response may also be a stream of events.</param>
+    /// <param name="errors">Error statuses.</param>
     public static IEndpointConventionBuilder GivesJson(this IEndpointConventionBuilder endpoint, bool streams = false, params int[] errors)
     {
         string[] types = streams ? [Json, EventStream] : [Json];

@@ -4,13 +4,15 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>The engines as requests see them: a model that generates, one that embeds, or both; there, or not yet, or no more.</summary>
+/// <summary>
+/// The engines as requests see them: a generating model, an embedding model, or both. Each may be loading, usable or gone.
+/// </summary>
 internal sealed class ServedEngine
 {
     private const string EngineDead = "engine_dead";
     private const string EmbedderDead = "The engine of the embedding model has failed; the server must be restarted.";
 
-    // As many as run at once of a model that generates, unless the options say otherwise.
+    // The same as the default number of concurrent sequences of a generating model.
     private const int EmbeddingsAtOnce = 256;
 
     private readonly IModelHost<LlmEngine>? _generator;
@@ -19,8 +21,8 @@ internal sealed class ServedEngine
     private readonly LocalLlmServerOptions _options;
     private readonly Admission _admission;
 
-    /// <param name="services">Who loads them.</param>
-    /// <param name="options">Further names of the model.</param>
+    /// <param name="services">The services with the model hosts.</param>
+    /// <param name="options">The server's options, with further names of the model.</param>
     /// <param name="admission">Closed while the server drains.</param>
     /// <param name="time">The clock.</param>
     public ServedEngine(IServiceProvider services, LocalLlmServerOptions options, Admission admission, TimeProvider time)
@@ -32,36 +34,36 @@ internal sealed class ServedEngine
         Names = [.. options.ModelAliases.Prepend(_first.ModelId).Distinct(StringComparer.Ordinal)];
     }
 
-    /// <summary>The model that the server is there for: the one that generates, where there is one.</summary>
+    /// <summary>The server's main model: the generating model if there is one.</summary>
     public IModelHost First => _first;
 
-    /// <summary>A model that embeds beside it, or null.</summary>
+    /// <summary>An embedding model beside <see cref="First"/>, or null.</summary>
     public IModelHost? Beside => IsEncoder ? null : _embedder;
 
-    /// <summary>When the server was made, in seconds since 1970: as old as its model is to clients.</summary>
+    /// <summary>When the server was created, in seconds since 1970; clients see it as the model's creation time.</summary>
     public long Created { get; }
 
-    /// <summary>The names that requests may use for <see cref="First"/>; the first is the one that answers carry.</summary>
+    /// <summary>The names that requests may use for <see cref="First"/>; responses carry the first name.</summary>
     public IReadOnlyList<string> Names { get; }
 
     /// <summary>Whether the server only embeds.</summary>
     public bool IsEncoder => _generator is null;
 
-    /// <summary>Whether requests can be answered now.</summary>
+    /// <summary>Whether requests can be served now.</summary>
     public bool IsUsable => _first.IsAlive && !_admission.IsClosed;
 
     /// <summary>
-    /// Whether only a restart helps: the model could not be loaded, or an engine has failed, be it that of a model beside it. One beside it
-    /// that could not be loaded is done without.
+    /// Whether only a restart helps: the main model could not be loaded, or either engine has failed. If the second model could not be
+    /// loaded, the server runs without it.
     /// </summary>
     public bool HasFailed => _first.Failure is not null || _first.HasFailed || IsBesideDead;
 
     private bool IsBesideDead => Beside is { HasFailed: true };
 
-    /// <summary>Where it is felt that <see cref="First"/> works; only while it is usable.</summary>
+    /// <summary>The pulse of <see cref="First"/>; only while the server is usable.</summary>
     public Pulse Pulse => _generator is not null ? Pulse.Of(_generator.Loaded!) : Pulse.Of(_embedder!.Loaded!);
 
-    /// <summary>The models that are loaded: names, and the most tokens of each.</summary>
+    /// <summary>The loaded models: names, and the maximum length of each.</summary>
     public IEnumerable<(string Name, string Root, int MaxModelLen)> Models
     {
         get
@@ -72,7 +74,7 @@ internal sealed class ServedEngine
         }
     }
 
-    /// <summary>Whether any request can be answered.</summary>
+    /// <summary>Throws unless requests can be served.</summary>
     /// <exception cref="ApiException">503: the model loads (the error says phase and percentage), drains, or has failed.</exception>
     public void RequireUsable()
     {
@@ -80,18 +82,18 @@ internal sealed class ServedEngine
             throw new ApiException(ApiError.Unavailable(Explain().Message, Explain().Code));
     }
 
-    /// <summary>The engine that generates, before it is known which model the request names.</summary>
-    /// <exception cref="ApiException">503: it loads (the error has phase and percentage), drains, or has failed. 400: the server only
-    /// embeds.</exception>
+    /// <summary>Returns the generating engine, before the request's model name is known.</summary>
+    /// <exception cref="ApiException">503: the model loads (the error has phase and percentage), drains, or has failed. 400: the server
+    /// only embeds.</exception>
     public LlmEngine Require()
     {
         RequireUsable();
         return _generator?.Loaded ?? throw new ApiException(ApiError.ModelNotSupported($"{OnlyEmbeds(Names[0])} To generate text, serve a model that does."));
     }
 
-    /// <summary>Checks the name that a request for generated text gives.</summary>
+    /// <summary>Checks the model name of a request for generated text.</summary>
     /// <param name="asked">The name, or null.</param>
-    /// <exception cref="ApiException">404: no such model is served. 400: the model is served, and generates no text.</exception>
+    /// <exception cref="ApiException">404: no such model is served. 400: the model is served but does not generate text.</exception>
     public void CheckGenerator(string? asked)
     {
         if (IsName(asked))
@@ -101,15 +103,15 @@ internal sealed class ServedEngine
             : ApiError.ModelNotFound(asked!, Names));
     }
 
-    /// <summary>The engine that embeds; after <see cref="RequireUsable"/>.</summary>
+    /// <summary>Returns the embedding engine; call <see cref="RequireUsable"/> first.</summary>
     /// <param name="asked">The model that the request names, or null.</param>
-    /// <exception cref="ApiException">503: it is not there. 404: no such model is served. 400: the model is served, and makes no
-    /// embeddings.</exception>
+    /// <exception cref="ApiException">503: the engine is not available. 404: no such model is served. 400: the model is served but computes
+    /// no embeddings.</exception>
     public EmbeddingEngine RequireEmbedder(string? asked)
     {
         if (IsEncoder ? IsName(asked) : _embedder is not null && (string.IsNullOrEmpty(asked) || asked == _embedder.ModelId))
             return _embedder!.Loaded is { IsAlive: true } engine ? engine : throw new ApiException(WhyNot(_embedder));
-        // Without an embedding model no name is right.
+        // Without an embedding model no name is valid.
         if (IsEncoder || !IsName(asked))
             throw new ApiException(ApiError.ModelNotFound(asked!, _embedder is null || IsEncoder ? Names : [_embedder.ModelId]));
         throw new ApiException(ApiError.ModelNotSupported(
@@ -117,7 +119,7 @@ internal sealed class ServedEngine
             + (_embedder is null ? "To embed, rerank or score, serve an embedding model (--embedding-model)." : $"Use '{_embedder.ModelId}' here.")));
     }
 
-    /// <summary>The tokenizer of a model; after <see cref="RequireUsable"/>.</summary>
+    /// <summary>Returns the tokenizer of a model; call <see cref="RequireUsable"/> first.</summary>
     /// <param name="asked">The model that the request names; null: <see cref="First"/>.</param>
     /// <exception cref="ApiException">404: the model is not served. 400: the server runs without a tokenizer.</exception>
     public ServedTokenizer RequireTokenizer(string? asked)
@@ -151,7 +153,7 @@ internal sealed class ServedEngine
         return ("model_loading", $"The model is not loaded yet: {progress.Phase}{share}. Try again later.", progress.Phase, percent);
     }
 
-    // It is not alive: it loads, could not be loaded, has failed, or was stopped with the server.
+    // The model is not alive: it loads, could not be loaded, has failed, or was stopped with the server.
     private static ApiError WhyNot(IModelHost embedder) => embedder switch
     {
         { Failure: not null } => ApiError.Unavailable("The embedding model could not be loaded; the server must be started with another one.", "load_failed"),
@@ -160,6 +162,6 @@ internal sealed class ServedEngine
         _ => ApiError.Unavailable("The embedding model is not loaded yet. Try again later.", "model_loading"),
     };
 
-    /// <summary>Most sequences that may run or wait.</summary>
+    /// <summary>Maximum number of sequences that run or wait.</summary>
     public int MaxSequences => (_generator?.Loaded?.MaxNumSeqs ?? EmbeddingsAtOnce) + _options.MaxQueuedSequences;
 }

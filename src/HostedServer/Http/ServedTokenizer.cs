@@ -3,20 +3,20 @@ using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>The tokenizer of a served model, and how a request's text becomes its tokens.</summary>
+/// <summary>The tokenizer of a served model, and how it tokenizes a request's text.</summary>
 /// <param name="Tokenizer">The tokenizer.</param>
-/// <param name="MaxModelLen">Most tokens of a text.</param>
-/// <param name="Template">How a chat becomes text; null: the model takes no chats.</param>
-/// <param name="Encode">A text, and whether it gets the tokenizer's own special tokens, → ids.</param>
+/// <param name="MaxModelLen">Maximum number of tokens of a text.</param>
+/// <param name="Template">The chat template; null: the model takes no chats.</param>
+/// <param name="Encode">Converts a text to ids; the flag says whether to add the tokenizer's special tokens.</param>
 internal sealed record ServedTokenizer(Tokenizer Tokenizer, int MaxModelLen, ChatTemplate? Template, Func<string, bool, int[]> Encode)
 {
     /// <summary>The model's name.</summary>
     public required string Model { get; init; }
 
-    /// <summary>A served model that takes chats, where this one does not; or null.</summary>
+    /// <summary>A served model that takes chats, if this model does not; else null.</summary>
     public string? ModelForChats { get; init; }
 
-    /// <summary>Of a model that generates text.</summary>
+    /// <summary>The tokenizer of a model that generates text.</summary>
     /// <exception cref="ApiException">400: the server runs without a tokenizer.</exception>
     public static ServedTokenizer Of(LlmEngine engine)
     {
@@ -24,7 +24,7 @@ internal sealed record ServedTokenizer(Tokenizer Tokenizer, int MaxModelLen, Cha
         return new(tokenizer, engine.MaxModelLen, engine.ChatTemplate, (text, addSpecialTokens) => tokenizer.Encode(text, addSpecialTokens)) { Model = engine.ModelName };
     }
 
-    /// <summary>Of a model that embeds it: special tokens in a text are text, as when it is embedded.</summary>
+    /// <summary>The tokenizer of a model that embeds text. Special tokens in a text are treated as text, as in embedding.</summary>
     /// <param name="engine">The model.</param>
     /// <param name="modelForChats">A served model that takes chats, or null.</param>
     public static ServedTokenizer Of(EmbeddingEngine engine, string? modelForChats) => new(engine.Tokenizer, engine.MaxModelLen, null, (text, addSpecialTokens) =>
@@ -34,7 +34,7 @@ internal sealed record ServedTokenizer(Tokenizer Tokenizer, int MaxModelLen, Cha
         ModelForChats = modelForChats,
     };
 
-    /// <summary>A chat → ids.</summary>
+    /// <summary>Converts a chat to ids.</summary>
     /// <exception cref="ApiException">400: the model takes no chats.</exception>
     public int[] EncodeChat(ChatTemplateRequest chat)
     {

@@ -1,30 +1,30 @@
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Spreads the events that a server sends in a second over its streams. An event costs the same for one token as for several: with many
-/// streams each carries what was made since the last, so that the processor is left to the engine. First and last events are not held back.
+/// Divides the server's budget of events per second among its streams. An event costs the same for one token as for several. With many
+/// streams, each event carries all tokens since the last, which leaves the CPU to the engine. First and last events are never delayed.
 /// </summary>
 internal sealed class StreamPacer(LocalLlmServerOptions options)
 {
-    // More would be seen by who reads along.
+    // A longer pause would be visible to a reader.
     private static readonly TimeSpan Longest = TimeSpan.FromMilliseconds(50);
 
-    // A timer's own resolution.
+    // The resolution of a timer.
     private static readonly TimeSpan Shortest = TimeSpan.FromMilliseconds(2);
 
     private const int EventsOfCore = 500;
     private readonly int _max = options.MaxEventsPerSecond ?? EventsOfCore * Environment.ProcessorCount;
     private int _streams;
 
-    /// <summary>Further streams, until it is disposed.</summary>
-    /// <param name="streams">As many as send events by themselves.</param>
+    /// <summary>Registers further streams until the result is disposed.</summary>
+    /// <param name="streams">Number of streams that send events independently.</param>
     public IDisposable Enter(int streams = 1)
     {
         Interlocked.Add(ref _streams, streams);
         return new Place(this, streams);
     }
 
-    /// <summary>How long a stream gathers tokens between two events.</summary>
+    /// <summary>How long a stream collects tokens between two events.</summary>
     public TimeSpan Pause()
     {
         if (_max == 0)

@@ -6,7 +6,7 @@ using LocalLlm.Server.OpenAI;
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// How everything that is sent becomes JSON: OpenAI's names; what is null is left out where its schema does not ask for it.
+/// Serializes everything that the server sends: OpenAI's names; null members are omitted unless OpenAI's schema requires them.
 /// </summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
@@ -28,7 +28,7 @@ namespace LocalLlm.Server.Http;
 [JsonSerializable(typeof(EngineView))]
 internal sealed partial class WireJson : JsonSerializerContext
 {
-    /// <summary>With letters as they are: answers are JSON, never part of a page.</summary>
+    /// <summary>Does not escape letters: responses are JSON, never part of a page.</summary>
     public static WireJson Wire { get; } = new(new JsonSerializerOptions
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
@@ -40,7 +40,7 @@ internal sealed partial class WireJson : JsonSerializerContext
 /// <summary>The body of an error.</summary>
 internal sealed record ErrorBody(ErrorContent Error);
 
-/// <summary>OpenAI's error object: all four members are always there.</summary>
+/// <summary>OpenAI's error object: all four members are always present.</summary>
 internal sealed record ErrorContent(
     string Message,
     string Type,
