@@ -1,18 +1,18 @@
 namespace LocalLlm.Hub;
 
-/// <summary>Tries again after 1, 2, 4, 8 seconds, or when the server says; five tries in all.</summary>
+/// <summary>Retries after 1, 2, 4, 8 seconds, or when the server says; five tries in all.</summary>
 internal sealed class Backoff(TimeProvider time)
 {
-    /// <summary>Tries without any progress before it is an error.</summary>
+    /// <summary>Max tries in a row without progress.</summary>
     public const int MaxTries = 5;
 
     private static readonly TimeSpan First = TimeSpan.FromSeconds(1);
 
-    // Longer than this nobody waits in front of a progress bar.
+    // No user waits longer than this in front of a progress bar.
     private static readonly TimeSpan MaxPatience = TimeSpan.FromMinutes(2);
 
-    /// <summary>Runs until it succeeds or there have been <paramref name="tries"/>.</summary>
-    /// <exception cref="HubFault">The last try's.</exception>
+    /// <summary>Runs an attempt until it succeeds, at most <paramref name="tries"/> times.</summary>
+    /// <exception cref="HubFault">The last try failed.</exception>
     public async Task<T> RunAsync<T>(Func<Task<T>> attempt, int tries, CancellationToken cancellationToken)
     {
         for (var failures = 1; ; failures++)
@@ -28,8 +28,8 @@ internal sealed class Backoff(TimeProvider time)
         }
     }
 
-    /// <summary>Waits after a number of failures in a row.</summary>
-    /// <exception cref="HubFault">The server asks for more patience than anyone has.</exception>
+    /// <summary>Waits after several failures in a row.</summary>
+    /// <exception cref="HubFault">The server asks for too long a wait.</exception>
     public Task WaitAsync(int failures, HubFault fault, CancellationToken cancellationToken)
     {
         if (fault.RetryAfter > MaxPatience)

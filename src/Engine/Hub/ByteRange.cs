@@ -1,8 +1,8 @@
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// A part of a file: bytes from <paramref name="start"/> to before <paramref name="end"/>, of which the first <see cref="Done"/> are on the
-/// disk.
+/// A part of a file: the bytes from <paramref name="start"/> up to, not including, <paramref name="end"/>. The first <see cref="Done"/> of
+/// them are on the disk.
 /// </summary>
 internal sealed class ByteRange(long start, long end, long done)
 {
@@ -11,19 +11,19 @@ internal sealed class ByteRange(long start, long end, long done)
     /// <summary>The first byte.</summary>
     public long Start => start;
 
-    /// <summary>Behind the last byte.</summary>
+    /// <summary>The position after the last byte.</summary>
     public long End => end;
 
-    /// <summary>Bytes that are on the disk.</summary>
+    /// <summary>Number of bytes on the disk.</summary>
     public long Done
     {
         get => Interlocked.Read(ref _done);
         set => Interlocked.Exchange(ref _done, value);
     }
 
-    /// <summary>The next byte that is wanted.</summary>
+    /// <summary>The next byte to fetch.</summary>
     public long Next => start + Done;
 
-    /// <summary>Whether nothing is wanted any more.</summary>
+    /// <summary>Whether all bytes are on the disk.</summary>
     public bool IsComplete => Next == end;
 }

@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace LocalLlm.Hub;
 
-/// <summary>The file system, with failures said in one sentence.</summary>
+/// <summary>Accesses the file system and reports failures in one sentence.</summary>
 internal static class Disk
 {
-    /// <summary>The size of a file, links followed; null where there is none.</summary>
+    /// <summary>The size of a file, following links; null: there is no file.</summary>
     public static long? Length(string path)
     {
         try
@@ -21,7 +21,7 @@ internal static class Disk
         }
     }
 
-    /// <summary>Does something to a path.</summary>
+    /// <summary>Runs an operation on a path.</summary>
     /// <exception cref="EngineException">Environment: the system refused.</exception>
     public static T Do<T>(string path, Func<T> work)
     {
@@ -35,7 +35,7 @@ internal static class Disk
         }
     }
 
-    /// <summary>Does something to a path.</summary>
+    /// <summary>Runs an operation on a path.</summary>
     /// <exception cref="EngineException">Environment: the system refused.</exception>
     public static void Do(string path, Action work) => Do(path, () =>
     {
@@ -43,15 +43,15 @@ internal static class Disk
         return 0;
     });
 
-    /// <summary>A refusal of the system in one sentence.</summary>
+    /// <summary>A failure of the system as an error with one sentence.</summary>
     public static EngineException Fault(string path, Exception failure) =>
         new(EngineErrorKind.Environment, $"'{path}' cannot be written ({failure.Message}); free the disk, or name another folder with --download-dir or HF_HOME.", innerException: failure);
 
-    /// <summary>Refuses to begin what cannot end.</summary>
+    /// <summary>Refuses to begin what the disk has no space for.</summary>
     /// <exception cref="EngineException">Environment: fewer bytes are free.</exception>
     public static void RequireSpace(string folder, long bytes)
     {
-        // Some file systems say 0 for "not known"; one that is full says so when it is written to.
+        // Some file systems report 0 for "unknown"; a full one fails when it is written to.
         if (Free(folder) is > 0 and var free && free < bytes)
         {
             throw new EngineException(EngineErrorKind.Environment, string.Create(
@@ -60,7 +60,7 @@ internal static class Disk
         }
     }
 
-    /// <summary>Writes a small text so that readers see the old or the new one, never half of it.</summary>
+    /// <summary>Writes a small text atomically: readers see the old or the new one, never half of it.</summary>
     public static void WriteWhole(string path, string text)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
@@ -76,7 +76,7 @@ internal static class Disk
         }
     }
 
-    // The folder may not exist yet; some file systems do not say.
+    // The folder may not exist yet, and some file systems do not report free space.
     private static long? Free(string folder)
     {
         for (var path = Path.GetFullPath(folder); path is not null; path = Path.GetDirectoryName(path))

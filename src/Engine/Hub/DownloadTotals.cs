@@ -1,6 +1,6 @@
 namespace LocalLlm.Hub;
 
-/// <summary>Adds up what many downloads at once report.</summary>
+/// <summary>Adds up the progress of several downloads at once.</summary>
 internal sealed class DownloadTotals(IProgress<DownloadProgress>? progress, int filesTotal, long bytesTotal)
 {
     private readonly Lock _lock = new();
@@ -8,17 +8,17 @@ internal sealed class DownloadTotals(IProgress<DownloadProgress>? progress, int 
     private long _bytesDone;
     private int _filesDone;
 
-    /// <summary>Bytes of a file have come, or, below zero, have to come again.</summary>
+    /// <summary>Adds bytes of a file that have arrived; a negative number must be fetched again.</summary>
     public void Add(RemoteFile file, long bytes) => Report(file, bytes, 0);
 
-    /// <summary>A file is complete.</summary>
+    /// <summary>Counts a file as complete.</summary>
     public void Complete(RemoteFile file)
     {
         lock (_lock)
             Report(file, file.Size!.Value - _bytes.GetValueOrDefault(file.Path), 1);
     }
 
-    // Under the lock, so that reports come in order.
+    // Holds the lock, so that reports come in order.
     private void Report(RemoteFile file, long bytes, int files)
     {
         lock (_lock)

@@ -3,11 +3,11 @@ using Tasks = System.Threading.Tasks.Parallel;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Brings one file to the disk: several ranges at once, each going on where it broke, the whole checked against its digest.
+/// Downloads one file to the disk. It fetches several ranges at once, resumes each where it broke, and checks the whole file's digest.
 /// </summary>
 internal sealed class FileDownload(HubClient client, HubErrors errors, HubOptions options, Uri address, RemoteFile file, string partial, Action<long> progressed)
 {
-    // A process that is killed loses what came since: a small part of the file, whatever its size.
+    // A killed process loses the bytes since its last save: a small part of the file, whatever the file's size.
     private const int SavesOfAFile = 256;
     private const long MinBetweenSaves = 256 << 10;
     private const long MaxBetweenSaves = 32 << 20;
@@ -15,11 +15,11 @@ internal sealed class FileDownload(HubClient client, HubErrors errors, HubOption
     private readonly Backoff _backoff = new(options.Time);
     private long _unsaved;
 
-    /// <summary>Collects the file at <c>partial</c>.</summary>
+    /// <summary>Downloads the file to <c>partial</c>.</summary>
     /// <param name="beginning">Bytes that it already begins with.</param>
-    /// <param name="cancellationToken">Stops; what has come stays for the next time.</param>
-    /// <exception cref="HubFault">The network, after several tries.</exception>
-    /// <exception cref="EngineException">The hub refuses, the disk does, or the content is not what its digest says, twice.</exception>
+    /// <param name="cancellationToken">Stops; the next download uses the bytes that have arrived.</param>
+    /// <exception cref="HubFault">The network failed several times.</exception>
+    /// <exception cref="EngineException">The hub or the disk refused, or the content did not match its digest twice.</exception>
     public async Task RunAsync(long beginning, CancellationToken cancellationToken)
     {
         var size = file.Size!.Value;

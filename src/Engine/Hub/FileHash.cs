@@ -4,13 +4,13 @@ using System.Text;
 
 namespace LocalLlm.Hub;
 
-/// <summary>The digest of a whole file, of the kind that the hub gave: sha256, or git's sha1 of a blob.</summary>
+/// <summary>The digest of a whole file, of the kind that the hub uses for it: sha256, or git's sha1 of a blob.</summary>
 internal static class FileHash
 {
     private const int BufferBytes = 1 << 20;
     private const int Sha256Digits = 64;
 
-    /// <summary>Lower-case hex, as long as <paramref name="file"/>'s digest.</summary>
+    /// <summary>Computes the digest in lower-case hex, of the same kind as <paramref name="file"/>'s digest.</summary>
     /// <exception cref="EngineException">Environment: the file cannot be read.</exception>
     public static string Of(string path, RemoteFile file, CancellationToken cancellationToken = default) => Disk.Do(path, () =>
     {

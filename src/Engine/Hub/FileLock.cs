@@ -1,15 +1,15 @@
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// A lock between processes, on the file that huggingface_hub locks too: on Unix both use flock. Waits by trying again, as flock has no
-/// other way to be cancelled.
+/// A lock between processes, on the file that huggingface_hub locks too; on Unix both use flock. It polls, because waiting in flock cannot
+/// be cancelled.
 /// </summary>
 internal static class FileLock
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
 
-    /// <summary>Waits for the lock; disposing gives it back. The file stays: removing it would take it from under another's lock.</summary>
-    /// <exception cref="EngineException">Environment: the file cannot be made.</exception>
+    /// <summary>Waits for the lock; dispose it to release it. The file stays, because another process may hold a lock on it.</summary>
+    /// <exception cref="EngineException">Environment: the file cannot be created.</exception>
     public static async Task<IDisposable> TakeAsync(string path, CancellationToken cancellationToken)
     {
         Disk.Do(path, () => Directory.CreateDirectory(Path.GetDirectoryName(path)!));
@@ -34,6 +34,6 @@ internal static class FileLock
         }
     }
 
-    // EWOULDBLOCK of Linux and of macOS, and Windows' sharing violation.
+    // EWOULDBLOCK on Linux and on macOS, and Windows' sharing violation.
     private static bool IsHeld(IOException failure) => (failure.HResult & 0xFFFF) is 11 or 35 or 32;
 }

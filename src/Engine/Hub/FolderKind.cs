@@ -3,9 +3,8 @@ using System.Text.Json;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Tells a model folder from folders that are something else: another format, an adapter, quantised weights, a parent of models. Looks at
-/// names, and at the small JSON files that say what a folder is;
-/// what is wrong inside of a model folder is for its readers.
+/// Tells a model folder from other folders: another format, an adapter, quantised weights, a parent of models. It looks at names, and at
+/// the small JSON files that say what a folder is. Faults inside a model folder are left to its readers.
 /// </summary>
 internal static class FolderKind
 {
@@ -15,7 +14,7 @@ internal static class FolderKind
     private const string Config = "config.json";
     private const string Adapter = "adapter_config.json";
 
-    // Suffix of a file, or a file or folder as it is → what holds it.
+    // Suffix of a file, or the whole name of a file or folder → the format that has it.
     private static readonly (string Name, string Format)[] Formats =
     [
         (".gguf", "a GGUF model"),
@@ -35,15 +34,15 @@ internal static class FolderKind
         ("model_index.json", "a pipeline of diffusers"),
     ];
 
-    /// <summary>What a local folder is that cannot be loaded as a model, and what to give instead; begins with a verb. Null: it looks
+    /// <summary>Why a local folder cannot be loaded as a model, and what to give instead; begins with a verb. Null: it looks
     /// like a model.</summary>
-    /// <param name="folder">A folder that exists.</param>
+    /// <param name="folder">An existing folder.</param>
     public static string? FaultOf(string folder)
     {
         List<string> names;
         try
         {
-            // Folders end with a slash.
+            // The names of folders end with a slash.
             var entries = new DirectoryInfo(folder).EnumerateFileSystemInfos().Take(MaxEntries);
             names = [.. entries.Select(entry => entry.Name + (IsFolder(entry) ? "/" : "")).Order(StringComparer.Ordinal)];
         }
@@ -90,9 +89,9 @@ internal static class FolderKind
         return [.. names];
     }
 
-    /// <summary>The same of a list of names alone, such as a hub's; null where they do not tell.</summary>
+    /// <summary>As <see cref="FaultOf"/>, from a list of names alone, such as a hub's; null: the names show no fault.</summary>
     /// <param name="names">Files, and folders with a slash at the end.</param>
-    /// <param name="read">The text of a small file, or null.</param>
+    /// <param name="read">Returns the JSON of a small file, or null.</param>
     public static string? FaultOfNames(IReadOnlyList<string> names, Func<string, JsonElement?> read)
     {
         var isModel = names.Contains(Config) && HasWeights(names);
@@ -129,7 +128,7 @@ internal static class FolderKind
         (name.EndsWith(".safetensors", StringComparison.Ordinal) && !name.StartsWith("adapter_", StringComparison.Ordinal))
         || name is "pytorch_model.bin" or ModelFiles.IndexName or ModelFiles.PickleIndexName);
 
-    // The weights of such a model have other names and types than its configuration tells a reader that knows nothing of it.
+    // Quantised weights have other names and types than a reader of the configuration expects if it does not know the quantisation.
     private static string? QuantisedBy(IReadOnlyList<string> names, Func<string, JsonElement?> read)
     {
         if (names.Contains(Config) && read(Config) is { } config)
@@ -138,7 +137,7 @@ internal static class FolderKind
             {
                 if (config.Member(section) is { ValueKind: JsonValueKind.Object } given)
                 {
-                    // Read, with all that its section says, by the model's reader.
+                    // The model's own reader reads these, with their whole section.
                     if (given.Text("quant_method") is "fp8" or "compressed-tensors" && section == "quantization_config")
                         continue;
                     return given.Text("quant_method") is { } method
@@ -166,7 +165,7 @@ internal static class FolderKind
                 + $"give {repository}, or one of them, such as {snapshots[0]}";
     }
 
-    // Names of model folders one or two levels below.
+    // Names of model folders one or two levels down.
     private static List<string> ModelsBelow(string folder, List<string> names)
     {
         var models = new List<string>();
@@ -213,10 +212,10 @@ internal static class FolderKind
         }
     }
 
-    /// <summary>The JSON of a small file; null where there is none that can be read.</summary>
+    /// <summary>The JSON of a small file; null: it does not exist or cannot be read.</summary>
     public static JsonElement? Read(string path)
     {
-        // Pipes and devices report length 0: they are left unopened.
+        // Pipes and devices report length 0 and must not be opened.
         if (Disk.Length(path) is null or 0 or > MaxJsonBytes)
             return null;
         try
@@ -226,7 +225,7 @@ internal static class FolderKind
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {
-            // Whoever reads the model says what is wrong with it.
+            // The model's reader reports what is wrong with the file.
             return null;
         }
     }

@@ -2,16 +2,16 @@ using System.Text.Json;
 
 namespace LocalLlm.Hub;
 
-/// <summary>Reads the body of an answer: a silent server is given up, a long one is cut off.</summary>
+/// <summary>Reads the body of a response. It gives up on a silent server and cuts off a body that is too long.</summary>
 internal static class HubBody
 {
-    /// <summary>How long a server may say nothing.</summary>
+    /// <summary>Max time between two parts of a body.</summary>
     public static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(30);
 
     private const int MaxJsonBytes = 64 << 20;
 
-    /// <summary>Reads what has come; 0 at the end.</summary>
-    /// <exception cref="HubFault">The connection broke, or nothing came for 30 seconds.</exception>
+    /// <summary>Reads the bytes that have arrived; 0 at the end.</summary>
+    /// <exception cref="HubFault">The connection broke, or nothing arrived for 30 seconds.</exception>
     public static async Task<int> ReadAsync(Stream body, Memory<byte> buffer, string what, CancellationToken cancellationToken)
     {
         using var idle = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -30,9 +30,9 @@ internal static class HubBody
         }
     }
 
-    /// <summary>The body as JSON.</summary>
+    /// <summary>Reads the body as JSON.</summary>
     /// <exception cref="HubFault">As <see cref="ReadAsync"/>.</exception>
-    /// <exception cref="EngineException">ModelFolder: it is too large, or no JSON.</exception>
+    /// <exception cref="EngineException">ModelFolder: it is too large, or not JSON.</exception>
     public static async Task<JsonDocument> ReadJsonAsync(HttpResponseMessage response, string what, CancellationToken cancellationToken)
     {
         using var body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);

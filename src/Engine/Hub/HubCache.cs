@@ -1,17 +1,18 @@
 namespace LocalLlm.Hub;
 
-/// <summary>Folders of huggingface_hub's cache, <c>models--org--name</c>, that are named as if they were a model's: the model is in one
-/// of their snapshots.</summary>
+/// <summary>Folders of huggingface_hub's cache, <c>models--org--name</c>. Users give such a folder as a model, but the model is in one
+/// of its snapshots.</summary>
 internal static class HubCache
 {
     private const string Prefix = "models--";
     private const string Snapshots = "snapshots";
 
-    /// <summary>The only snapshot of a cache folder; any other path as it is.</summary>
+    /// <summary>The only snapshot of a cache folder; any other path unchanged.</summary>
     public static string Resolve(string path) => SnapshotsIn(path) is [var only] ? only : path;
 
-    /// <summary>Paths of the snapshots, where the folder is one of the cache (or its <c>snapshots</c>); null where it is none. The one of
-    /// the main branch comes first.</summary>
+    /// <summary>Paths of the snapshots if the folder is one of the cache (or its <c>snapshots</c>); the main branch's comes first. Null: it
+    /// is
+    /// not such a folder.</summary>
     public static IReadOnlyList<string>? SnapshotsIn(string path)
     {
         if (StorageOf(path) is not { } storage || !Directory.Exists(Path.Combine(storage, Snapshots)))
@@ -29,7 +30,7 @@ internal static class HubCache
         }
     }
 
-    /// <summary>The repository of a folder of the cache, one of its snapshots included; null where the path is none of them.</summary>
+    /// <summary>The repository of a cache folder or of one of its snapshots; null: the path is neither.</summary>
     public static string? RepositoryOf(string path)
     {
         if (!IsPath(path))

@@ -4,8 +4,8 @@ using System.Net.Http.Headers;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// HTTP to a hub and to wherever it redirects: by hand, since the token may go to the hub's own origin only. Proxies are those of the
-/// environment.
+/// HTTP to a hub and to the hosts that it redirects to. It follows redirects itself, because only the hub's own origin may get the token.
+/// Proxies come from the environment.
 /// </summary>
 internal sealed class HubClient : IDisposable
 {
@@ -18,8 +18,8 @@ internal sealed class HubClient : IDisposable
 
     /// <summary>Checks the endpoint and the token.</summary>
     /// <param name="options">The hub.</param>
-    /// <param name="meter">Counts and limits what is read of answers; null: nothing does.</param>
-    /// <exception cref="EngineException">InvalidOptions: one of them cannot be used.</exception>
+    /// <param name="meter">Counts and limits the bytes read from responses; null: no limit.</param>
+    /// <exception cref="EngineException">InvalidOptions: the endpoint or the token cannot be used.</exception>
     public HubClient(HubOptions options, ByteMeter? meter = null)
     {
         _options = options;
@@ -35,7 +35,7 @@ internal sealed class HubClient : IDisposable
             ConnectTimeout = ConnectTimeout,
             PooledConnectionLifetime = TimeSpan.FromMinutes(10),
         };
-        // What is not read is not fetched either, to keep a connection.
+        // Do not fetch what is not read just to keep a connection.
         if (meter is not null)
             handler.MaxResponseDrainSize = 0;
         _http = new(meter is null ? handler : new MeteredHandler(handler, meter))
@@ -47,14 +47,15 @@ internal sealed class HubClient : IDisposable
     /// <summary>The hub's address, with a slash at its end.</summary>
     public Uri Endpoint { get; }
 
-    /// <summary>Sends a request and follows redirects; the body is not read yet. Any status but a redirect is an answer.</summary>
+    /// <summary>Sends a request and follows redirects; does not read the body. Returns a response of any status except a
+    /// redirect.</summary>
     /// <param name="method">GET or HEAD.</param>
     /// <param name="address">The first address.</param>
-    /// <param name="range">The bytes that are wanted, or null.</param>
-    /// <param name="ifRange">The strong etag under which <paramref name="range"/> makes sense, or null.</param>
-    /// <param name="leaveHub">False: a redirect to another origin is an answer too.</param>
+    /// <param name="range">The wanted bytes, or null.</param>
+    /// <param name="ifRange">The strong etag for which <paramref name="range"/> is valid, or null.</param>
+    /// <param name="leaveHub">Whether to follow redirects to another origin; false: such a redirect is returned.</param>
     /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="HubFault">No connection, or no answer in time.</exception>
+    /// <exception cref="HubFault">No connection, or no response in time.</exception>
     /// <exception cref="EngineException">Environment: a redirect that must not be followed.</exception>
     public async Task<HttpResponseMessage> SendAsync(
         HttpMethod method, Uri address, RangeHeaderValue? range, EntityTagHeaderValue? ifRange, bool leaveHub, CancellationToken cancellationToken)
@@ -87,7 +88,7 @@ internal sealed class HubClient : IDisposable
     {
         using var request = new HttpRequestMessage(method, address);
         request.Headers.UserAgent.ParseAdd("localllm/0.1");
-        // Sizes and ranges are those of the file itself.
+        // Sizes and ranges must be those of the file itself.
         request.Headers.AcceptEncoding.ParseAdd("identity");
         request.Headers.Range = range;
         if (ifRange is not null)
@@ -115,7 +116,7 @@ internal sealed class HubClient : IDisposable
         }
     }
 
-    // "/x" alone would be read as a path of this machine on Unix.
+    // On Unix, "/x" alone would be read as a local path.
     private static Uri? TargetOf(HttpResponseMessage response, Uri from) =>
         response.Headers.NonValidated.TryGetValues("Location", out var values) && Uri.TryCreate(from, values.ToString(), out var target) ? target : null;
 

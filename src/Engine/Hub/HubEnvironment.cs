@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace LocalLlm.Hub;
 
-/// <summary>Reads variables as huggingface_hub, modelscope and vLLM read them.</summary>
+/// <summary>Reads environment variables in the same way as huggingface_hub, modelscope and vLLM.</summary>
 internal sealed partial class HubEnvironment(Func<string, string?> variable)
 {
     private const string HuggingFaceEndpoint = "https://huggingface.co";
@@ -11,7 +11,7 @@ internal sealed partial class HubEnvironment(Func<string, string?> variable)
     // A token is one short line.
     private const int MaxTokenFileBytes = 64 << 10;
 
-    /// <summary>The options of a hub, by default of the one that the environment chooses.</summary>
+    /// <summary>The options for a hub; null: the hub that the environment chooses.</summary>
     public HubOptions Options(HubKind? hub) =>
         (hub ?? (IsTrue("LOCALLLM_USE_MODELSCOPE") || IsTrue("VLLM_USE_MODELSCOPE") ? HubKind.ModelScope : HubKind.HuggingFace)) == HubKind.ModelScope
             ? ModelScope()
@@ -52,7 +52,7 @@ internal sealed partial class HubEnvironment(Func<string, string?> variable)
         };
     }
 
-    // An empty variable counts as one that is not set.
+    // An empty variable counts as unset.
     private string? Value(string name) => variable(name) is { Length: > 0 } value ? value : null;
 
     private bool IsTrue(string name) => Value(name)?.Trim().ToUpperInvariant() is "1" or "ON" or "YES" or "TRUE";

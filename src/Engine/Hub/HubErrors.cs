@@ -3,17 +3,17 @@ using System.Net;
 
 namespace LocalLlm.Hub;
 
-/// <summary>What an answer that is no success means, and what to do about it.</summary>
+/// <summary>What an unsuccessful response means, and what to do about it.</summary>
 internal sealed class HubErrors(HubClient client, HubOptions options, string repository, string revision)
 {
-    /// <summary>The parameter of an error that says: this repository is not there for this caller (any more).</summary>
+    /// <summary>The parameter of the error for a repository that does not exist, or no longer exists, for this caller.</summary>
     public const string NoAccess = "token";
 
-    /// <summary>Does nothing for a success.</summary>
-    /// <param name="response">The answer; its last address tells who gave it.</param>
-    /// <param name="file">The file that was asked for, or null for the repository.</param>
-    /// <exception cref="HubFault">Another try may succeed.</exception>
-    /// <exception cref="EngineException">ModelFolder: it cannot.</exception>
+    /// <summary>Throws if a response is unsuccessful.</summary>
+    /// <param name="response">The response; its last address shows which host sent it.</param>
+    /// <param name="file">The requested file; null: the repository.</param>
+    /// <exception cref="HubFault">A retry may succeed.</exception>
+    /// <exception cref="EngineException">ModelFolder: a retry cannot succeed.</exception>
     public void ThrowIfFailed(HttpResponseMessage response, string? file)
     {
         if (response.IsSuccessStatusCode)
@@ -21,7 +21,7 @@ internal sealed class HubErrors(HubClient client, HubOptions options, string rep
         var address = response.RequestMessage!.RequestUri!;
         var status = (int)response.StatusCode;
         var what = file is null ? repository : $"{repository}, {SafeNames.Quote(file)}";
-        // A link of a CDN that has run out is asked for anew.
+        // An expired link of a CDN is requested again.
         if (status is 408 or 425 or 429 or >= 500 || !client.IsHub(address))
             throw new HubFault(Busy(what, address, status, RetryAfter(response))) { RetryAfter = RetryAfter(response) };
         var code = Code(response);

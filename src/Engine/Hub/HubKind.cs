@@ -1,6 +1,6 @@
 namespace LocalLlm.Hub;
 
-/// <summary>A place that models are downloaded from.</summary>
+/// <summary>A hub to download models from.</summary>
 public enum HubKind
 {
     /// <summary>huggingface.co, or a mirror that speaks its protocol.</summary>

@@ -4,8 +4,9 @@ using System.Text.Json;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Hugging Face: <c>api/models/REPO/revision/REV?blobs=true</c> lists, <c>REPO/resolve/COMMIT/PATH</c> gives the bytes, of large files by a
-/// redirect to another host, whose <c>X-Linked-Etag</c> and <c>X-Linked-Size</c> are those of the file.
+/// Hugging Face's protocol. <c>api/models/REPO/revision/REV?blobs=true</c> lists the files; <c>REPO/resolve/COMMIT/PATH</c> returns their
+/// bytes. For a large file it redirects to another host; the redirect's <c>X-Linked-Etag</c> and <c>X-Linked-Size</c> are those of the
+/// file.
 /// </summary>
 internal sealed class HuggingFaceProtocol(HubClient client, HubOptions options) : IHubProtocol
 {
@@ -47,7 +48,7 @@ internal sealed class HuggingFaceProtocol(HubClient client, HubOptions options) 
     public Uri AddressOf(string repository, string commit, RemoteFile file) =>
         new(client.Endpoint, $"{repository}/resolve/{commit}/{string.Join('/', file.Path.Split('/').Select(Uri.EscapeDataString))}");
 
-    // Of a file in LFS, blobId is that of the pointer; its content is known by its sha256.
+    // For a file in LFS, blobId is the pointer's; the sha256 identifies the content.
     private static RemoteFile? FileOf(JsonElement file)
     {
         if (file.Text("rfilename") is not { } path)

@@ -11,7 +11,7 @@ internal sealed class HuggingFaceStore(string cache, string repository, string c
     /// <inheritdoc/>
     public string Folder => Path.Combine(_storage, "snapshots", commit);
 
-    /// <summary>The snapshot that a revision stands for in the cache, complete or not; null where there is none.</summary>
+    /// <summary>The cached snapshot for a revision, complete or not; null: there is none.</summary>
     public static string? Find(string cache, string repository, string revision)
     {
         var storage = StorageOf(cache, repository);
@@ -38,7 +38,7 @@ internal sealed class HuggingFaceStore(string cache, string repository, string c
     public string LockOf(RemoteFile file) => Path.Combine(cache, ".locks", Path.GetFileName(_storage), file.Digest + ".lock");
 
     /// <inheritdoc/>
-    // Not DIGEST.incomplete: older versions of huggingface_hub take that for the file's beginning, and this one has gaps.
+    // Not DIGEST.incomplete: older versions of huggingface_hub read that as the beginning of the file, but this file has gaps.
     public string PartialOf(RemoteFile file) => BlobOf(file) + ".ranges.incomplete";
 
     /// <inheritdoc/>
@@ -53,8 +53,8 @@ internal sealed class HuggingFaceStore(string cache, string repository, string c
     });
 
     /// <inheritdoc/>
-    // Last, unlike huggingface_hub: until all files are there, the revision stands for the old ones. A cache that cannot be written is
-    // still a cache.
+    // Written last, unlike in huggingface_hub: until all files are there, the revision refers to the old ones. A read-only cache is still
+    // usable.
     public void Finish(string revision)
     {
         var path = Path.Combine(_storage, "refs", revision);
@@ -90,7 +90,7 @@ internal sealed class HuggingFaceStore(string cache, string repository, string c
             }
             catch (Exception) when (Disk.Length(pointer) == file.Size)
             {
-                // Another process was faster.
+                // Another process created it first.
                 return;
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException or PlatformNotSupportedException)
@@ -104,7 +104,7 @@ internal sealed class HuggingFaceStore(string cache, string repository, string c
             File.Copy(blob, pointer);
     }
 
-    // The mark by which backup programs know a cache.
+    // The tag by which backup programs recognise a cache.
     private void Tag()
     {
         var tag = Path.Combine(cache, "CACHEDIR.TAG");

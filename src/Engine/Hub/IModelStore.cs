@@ -1,26 +1,26 @@
 namespace LocalLlm.Hub;
 
-/// <summary>Where a repository's files lie on this machine.</summary>
+/// <summary>Where a repository's files are stored on this machine.</summary>
 internal interface IModelStore
 {
-    /// <summary>The folder that is loaded.</summary>
+    /// <summary>The folder to load.</summary>
     string Folder { get; }
 
-    /// <summary>Whether a file is there, complete, in this version.</summary>
+    /// <summary>Whether a file is stored, complete and in this version.</summary>
     bool Has(RemoteFile file);
 
-    /// <summary>The file that the lock of a download is held on.</summary>
+    /// <summary>The file to lock during a download.</summary>
     string LockOf(RemoteFile file);
 
-    /// <summary>Where the bytes are collected, on the same volume.</summary>
+    /// <summary>Where to collect the bytes of a file, on the same volume.</summary>
     string PartialOf(RemoteFile file);
 
-    /// <summary>The beginning of the file that another program's download has left behind, or null.</summary>
+    /// <summary>The beginning of the file, left by another program's unfinished download, or null.</summary>
     string? BeginningOf(RemoteFile file);
 
-    /// <summary>Puts a complete and checked file into its place.</summary>
+    /// <summary>Moves a complete and checked file to its place.</summary>
     void Take(RemoteFile file, string partial);
 
-    /// <summary>Called once all files are there.</summary>
+    /// <summary>Records the revision once all files are stored.</summary>
     void Finish(string revision);
 }

@@ -2,14 +2,14 @@ using System.Text.Json;
 
 namespace LocalLlm.Hub;
 
-/// <summary>Reads members of a hub's answer; what is of another kind counts as absent.</summary>
+/// <summary>Reads members of a hub's response; a value of another kind counts as absent.</summary>
 internal static class JsonFieldsOfHubs
 {
-    /// <summary>A text, or null.</summary>
+    /// <summary>A string, or null.</summary>
     public static string? Text(this JsonElement element, string name) =>
         Member(element, name) is { ValueKind: JsonValueKind.String } value ? Text(value) : null;
 
-    /// <summary>A whole number, or null where there is none; -1 for a number that is none of bytes.</summary>
+    /// <summary>An integer; null: absent; -1: a number that cannot be a number of bytes.</summary>
     public static long? Number(this JsonElement element, string name) =>
         Member(element, name) is { ValueKind: JsonValueKind.Number } value ? value.TryGetInt64(out var number) ? number : -1 : null;
 
@@ -17,8 +17,8 @@ internal static class JsonFieldsOfHubs
     public static JsonElement? Member(this JsonElement element, string name) =>
         element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) ? value : null;
 
-    /// <summary>The files of an array, each path once.</summary>
-    /// <exception cref="EngineException">ModelFolder: there is no such array, it is too long, or a file is not what one can be.</exception>
+    /// <summary>The files in an array, each path once.</summary>
+    /// <exception cref="EngineException">ModelFolder: the array is missing or too long, or an entry is not a valid file.</exception>
     public static List<RemoteFile> Files(JsonElement parent, string name, string repository, Func<JsonElement, RemoteFile?> read)
     {
         if (Member(parent, name) is not { ValueKind: JsonValueKind.Array } array)
@@ -30,7 +30,7 @@ internal static class JsonFieldsOfHubs
         return twice is null ? files : throw EngineException.ModelFolder(repository, $"the hub lists {SafeNames.Quote(twice.Key)} twice");
     }
 
-    // An escaped lone surrogate is no text.
+    // An escaped lone surrogate cannot become text.
     private static string Text(JsonElement value)
     {
         try

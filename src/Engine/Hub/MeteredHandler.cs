@@ -2,20 +2,20 @@ using System.Net;
 
 namespace LocalLlm.Hub;
 
-/// <summary>Counts the bytes of answers' bodies as they are read, and lets no more through than were granted. Thread-safe.</summary>
-/// <param name="limit">Bytes.</param>
+/// <summary>Counts the bytes of response bodies as they are read, and stops at a limit. Thread-safe.</summary>
+/// <param name="limit">Max bytes.</param>
 internal sealed class ByteMeter(long limit)
 {
     private long _read;
 
-    /// <summary>Bytes that have been read.</summary>
+    /// <summary>Bytes read so far.</summary>
     public long Read => Interlocked.Read(ref _read);
 
     /// <summary>Bytes that may still be read.</summary>
     public long Left => limit - Read;
 
     /// <summary>Counts further bytes.</summary>
-    /// <exception cref="EngineException">Kind Environment: more than were granted.</exception>
+    /// <exception cref="EngineException">Kind Environment: the limit is exceeded.</exception>
     public void Add(int bytes)
     {
         if (Interlocked.Add(ref _read, bytes) > limit)
@@ -23,7 +23,7 @@ internal sealed class ByteMeter(long limit)
     }
 }
 
-/// <summary>Meters every body that passes.</summary>
+/// <summary>Meters the body of every response.</summary>
 internal sealed class MeteredHandler(HttpMessageHandler inner, ByteMeter meter) : DelegatingHandler(inner)
 {
     /// <inheritdoc/>
@@ -92,7 +92,7 @@ internal sealed class MeteredHandler(HttpMessageHandler inner, ByteMeter meter) 
 
         public override void Flush()
         {
-            // Nothing is written.
+            // The stream is read-only.
         }
 
         public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();

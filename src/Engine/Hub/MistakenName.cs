@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace LocalLlm.Hub;
 
-/// <summary>What a text is that was given as a model, and is neither a folder nor a repository's name.</summary>
+/// <summary>Explains a model name that is neither a folder nor a repository's name.</summary>
 internal static partial class MistakenName
 {
     private const string Files = "config.json, *.safetensors and tokenizer.json";
@@ -11,7 +11,7 @@ internal static partial class MistakenName
     private const int MaxLetters = 2;
     private const int MaxFolders = 1000;
 
-    /// <summary>What is wrong with it and what to give instead; begins with a verb.</summary>
+    /// <summary>What is wrong with the name and what to give instead; begins with a verb.</summary>
     public static string FaultOf(string text)
     {
         if (DanglingTarget(text) is { } target)
@@ -33,7 +33,7 @@ internal static partial class MistakenName
         return Path.Exists(text) ? $"is no folder and no file; {Folder}" : $"is not a folder{Nearest(text)}; {Folder}";
     }
 
-    /// <summary>What to add where a hub does not have a repository whose name may be a mistyped path; else empty.</summary>
+    /// <summary>A hint for a repository name that the hub does not know and that may be a mistyped path; else empty.</summary>
     public static string HintOf(string repository) =>
         Directory.Exists(Path.GetDirectoryName(repository)) ? $" If a local folder is meant: there is no '{repository}'{Nearest(repository)}." : "";
 
@@ -49,7 +49,7 @@ internal static partial class MistakenName
         _ => $"is an address that this build does not read ({scheme}://); copy the model to this machine, and {Folder}",
     };
 
-    // What a link leads to that leads nowhere; null: it is none.
+    // The target of a dangling link; null: it is no such link.
     private static string? DanglingTarget(string text)
     {
         try
@@ -80,7 +80,7 @@ internal static partial class MistakenName
         };
     }
 
-    // The R1 distills under Ollama's sizes; others only show the form.
+    // The R1 distills, by Ollama's names for their sizes; any other name only shows the form.
     private static string OnHub(string name) => DeepSeekR1().Match(name).Groups["size"].Value.ToLowerInvariant() switch
     {
         "1.5b" => "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
@@ -91,7 +91,7 @@ internal static partial class MistakenName
         _ => "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
     };
 
-    // A model folder beside it under a name that differs by a slip: two letters at most, and less than a third of the name.
+    // A model folder next to the path whose name differs by a typo: at most two letters, and less than a third of the name.
     private static string Nearest(string text)
     {
         if (text.Length is 0 or > 4096 || text.Contains('\0', StringComparison.Ordinal))
@@ -117,7 +117,7 @@ internal static partial class MistakenName
         }
     }
 
-    // Levenshtein's, without regard to case.
+    // The Levenshtein distance, ignoring case.
     private static int Distance(string from, string to)
     {
         if (Math.Abs(from.Length - to.Length) > MaxLetters)
@@ -145,7 +145,7 @@ internal static partial class MistakenName
         RegexOptions.IgnoreCase)]
     private static partial Regex WebAddress();
 
-    // Every address but a page's.
+    // Every address except that of a web page.
     [GeneratedRegex(@"\A(?!https?:)(?<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?<rest>.*)\z", RegexOptions.IgnoreCase | RegexOptions.Singleline)]
     private static partial Regex OtherAddress();
 

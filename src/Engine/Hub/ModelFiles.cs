@@ -5,25 +5,25 @@ using System.Text.RegularExpressions;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Which files of a repository loading a model needs. Everything else of it (other formats, copies for other frameworks) stays there.
+/// Chooses the files of a repository that loading a model needs. All others (other formats, copies for other frameworks) are not fetched.
 /// </summary>
 internal static partial class ModelFiles
 {
-    /// <summary>The list of a sharded checkpoint's files.</summary>
+    /// <summary>The index of a sharded checkpoint.</summary>
     public const string IndexName = "model.safetensors.index.json";
 
-    /// <summary>The same of a checkpoint in PyTorch's own format.</summary>
+    /// <summary>The index of a sharded checkpoint in PyTorch's own format.</summary>
     public const string PickleIndexName = PickleName + ".index.json";
 
     private const string SingleName = "model.safetensors";
     private const string PickleName = "pytorch_model.bin";
     private const int MaxIndexBytes = 64 << 20;
 
-    /// <summary>What a tokenizer and a chat template need, for <see cref="HubOptions.AllowPatterns"/>.</summary>
+    /// <summary>The files that a tokenizer and a chat template need, for <see cref="HubOptions.AllowPatterns"/>.</summary>
     public static readonly string[] TokenizerPatterns =
         ["config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab.*", "merges.txt", "additional_chat_templates/*.jinja"];
 
-    /// <summary>All that a model needs but its weights, for <see cref="HubOptions.AllowPatterns"/>.</summary>
+    /// <summary>All files that a model needs except its weights, for <see cref="HubOptions.AllowPatterns"/>.</summary>
     public static readonly string[] AllButWeights =
     [
         .. TokenizerPatterns, "generation_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
@@ -38,12 +38,12 @@ internal static partial class ModelFiles
 
     private static readonly string[] OldVocabularies = ["vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "sentencepiece.bpe.model", "spiece.model"];
 
-    /// <summary>The index of the weights, or null where they need none. A pickle's only where there are no safetensors.</summary>
+    /// <summary>The index of the weights; null: they need none. An index of pickles counts only if there are no safetensors.</summary>
     public static RemoteFile? IndexOf(Listing listing) =>
         listing.Files.FirstOrDefault(file => file.Path == IndexName)
         ?? (RootsOf(listing).Any() ? null : listing.Files.FirstOrDefault(file => file.Path == PickleIndexName));
 
-    /// <summary>The configuration, tokenizer and templates, the index of the weights included.</summary>
+    /// <summary>The configuration, the tokenizer, the templates and the index of the weights.</summary>
     public static IEnumerable<RemoteFile> TextsOf(Listing listing)
     {
         var index = IndexOf(listing);
@@ -51,10 +51,10 @@ internal static partial class ModelFiles
         return listing.Files.Where(file => file == index || Texts.Contains(file.Path) || TextPattern().IsMatch(file.Path) || (!hasTokenizer && OldVocabularies.Contains(file.Path)));
     }
 
-    /// <summary>The weights.</summary>
+    /// <summary>The files of the weights.</summary>
     /// <param name="listing">The repository.</param>
-    /// <param name="index">The local copy of <see cref="IndexOf"/>, or null where there is none.</param>
-    /// <exception cref="EngineException">ModelFolder: the index names what the repository does not have.</exception>
+    /// <param name="index">The local copy of <see cref="IndexOf"/>; null: there is none.</param>
+    /// <exception cref="EngineException">ModelFolder: the index names a file that the repository does not have.</exception>
     public static IEnumerable<RemoteFile> WeightsOf(Listing listing, string? index)
     {
         var roots = RootsOf(listing).ToList();
@@ -70,11 +70,11 @@ internal static partial class ModelFiles
             roots = [single];
         }
 
-        // A pickle only where there is nothing better; the small heads of BGE-M3 exist in no other form.
+        // A pickle is taken only if there are no safetensors; the small heads of BGE-M3 exist in no other form.
         return listing.Files.Where(file => IsHead(file) || (file.Path == PickleName && roots.Count == 0)).Concat(roots);
     }
 
-    /// <summary>Whether these weights are a further module's, which a folder with the model's own can be without.</summary>
+    /// <summary>Whether a file has the weights of an additional module, without which the model can still be loaded.</summary>
     public static bool IsHead(RemoteFile file) => ModuleWeights().IsMatch(file.Path) || IsBgeHead(file.Path);
 
     /// <summary>The model's own weights as safetensors.</summary>
@@ -83,13 +83,14 @@ internal static partial class ModelFiles
 
     private static bool IsBgeHead(string path) => path is "sparse_linear.pt" or "colbert_linear.pt" or "sparse_linear.safetensors" or "colbert_linear.safetensors";
 
-    /// <summary>Whether a file's name fits one of a user's own patterns.</summary>
+    /// <summary>Whether a file's name matches one of the user's patterns.</summary>
     public static bool Matches(string path, IReadOnlyList<string> patterns) =>
         patterns.Any(pattern => FileSystemName.MatchesSimpleExpression(pattern, path, ignoreCase: false));
 
     /// <summary>
-    /// Whether a folder, which may be the rest of a download that was given up, can be loaded. The model's own weights come last, so all
-    /// else is there with them.
+    /// Whether a folder, perhaps from an unfinished download, can be loaded. Downloads fetch the model's own weights last, so if they are
+    /// there
+    /// all other files are too.
     /// </summary>
     public static bool AreIn(string folder, IReadOnlyList<string>? patterns)
     {

@@ -1,22 +1,22 @@
 namespace LocalLlm.Hub;
 
-/// <summary>Turns what a user calls a model into a folder on this machine, downloading what is missing.</summary>
+/// <summary>Turns a user's name for a model into a folder on this machine, downloading what is missing.</summary>
 public static class ModelHub
 {
     private const int MaxParallel = 64;
 
     /// <summary>
-    /// The folder of a model. A local folder is given back as it is. A repository is brought into the cache first: only the files that are
-    /// needed, each checked against the hub's digest. While the hub cannot be reached, what the cache has is used, with a warning.
+    /// The folder of a model. A local folder is returned unchanged. A repository is downloaded to the cache first: only the files that are
+    /// needed, each checked against the hub's digest. If the hub cannot be reached, the cached files are used, with a warning.
     /// </summary>
     /// <param name="reference">The model.</param>
-    /// <param name="options">Where from and where to; null: as the environment says.</param>
-    /// <param name="progress">Told of bytes and files, from many threads but one at a time.</param>
-    /// <param name="cancellationToken">Stops; what has come stays for the next time.</param>
-    /// <returns>The whole path of a folder with the model's files.</returns>
+    /// <param name="options">Where to download from and to; null: the environment decides.</param>
+    /// <param name="progress">Receives the progress, from many threads but one report at a time.</param>
+    /// <param name="cancellationToken">Stops; the next download uses the bytes that have arrived.</param>
+    /// <returns>The full path of a folder with the model's files.</returns>
     /// <exception cref="EngineException">
     /// InvalidOptions: an option makes no sense. ModelFolder: no such repository, revision or access, or content that cannot be trusted.
-    /// Environment: the network or the disk.
+    /// Environment: the network or the disk failed.
     /// </exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public static async Task<string> ResolveAsync(
@@ -33,7 +33,7 @@ public static class ModelHub
         var cached = Cached(options, cache, repository, revision);
         if (options.Offline)
             return cached ?? throw WithHint(NotCached(options, cache, repository, revision), repository);
-        // What a commit holds never changes.
+        // The content of a commit never changes.
         if (cached is not null && SafeNames.IsCommit(revision) && options is { Hub: HubKind.HuggingFace, LocalFolder: null, AllowPatterns: null } && File.Exists(Path.Combine(cached, "tokenizer.json")))
             return cached;
 
@@ -62,12 +62,12 @@ public static class ModelHub
     internal static bool IsCached(ModelReference reference, HubOptions options) =>
         Cached(options, Path.GetFullPath(options.CacheFolder), reference.Repository!, RevisionOf(reference, options)) is not null;
 
-    /// <summary>The configuration of a repository and the headers of its weights, without their bytes: what a plan needs.</summary>
+    /// <summary>Fetches the configuration of a repository and the headers of its weights, without the weights: what a plan needs.</summary>
     /// <param name="reference">A repository.</param>
-    /// <param name="options">Where from.</param>
-    /// <param name="limit">Max bytes that are fetched in all.</param>
+    /// <param name="options">The hub.</param>
+    /// <param name="limit">Max bytes to fetch in all.</param>
     /// <param name="cancellationToken">Stops.</param>
-    /// <exception cref="EngineException">As <see cref="ResolveAsync"/>; also where the configuration alone is more than the
+    /// <exception cref="EngineException">As <see cref="ResolveAsync"/>; also if the configuration alone exceeds the
     /// limit.</exception>
     internal static async Task<RemoteSizes> ReadSizesAsync(ModelReference reference, HubOptions options, long limit, CancellationToken cancellationToken)
     {
@@ -86,11 +86,11 @@ public static class ModelHub
         }
     }
 
-    // A path that was mistyped may look like a repository's name.
+    // A mistyped path may look like a repository's name.
     private static EngineException WithHint(EngineException failure, string repository) =>
         MistakenName.HintOf(repository) is { Length: > 0 } hint ? new(failure.Kind, failure.Message + hint, failure.Parameter, failure.InnerException) : failure;
 
-    // Null: the hub cannot be asked, and what is cached has to do. With nothing cached more patience is worth it.
+    // Null: the hub cannot be reached, and the cached files must do. With nothing cached, it retries more often.
     private static async Task<Listing?> ListAsync(IHubProtocol protocol, HubOptions options, string repository, string revision, string? cached, CancellationToken cancellationToken)
     {
         try

@@ -3,8 +3,8 @@ using System.Text.RegularExpressions;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// What a user names a model by: a folder that exists, or <c>org/name</c>, perhaps with <c>@revision</c>, on a hub. A folder wins. Exactly
-/// one of <see cref="Folder"/> and <see cref="Repository"/> is set.
+/// A user's name for a model: an existing folder, or <c>org/name</c> on a hub, optionally with <c>@revision</c>. A folder takes precedence.
+/// Exactly one of <see cref="Folder"/> and <see cref="Repository"/> is set.
 /// </summary>
 public sealed partial record ModelReference
 {
@@ -14,7 +14,7 @@ public sealed partial record ModelReference
     {
     }
 
-    /// <summary>The local folder's whole path, or null.</summary>
+    /// <summary>The local folder's full path, or null.</summary>
     public string? Folder { get; private init; }
 
     /// <summary><c>org/name</c>, or null.</summary>
@@ -23,9 +23,9 @@ public sealed partial record ModelReference
     /// <summary>The revision after <c>@</c>: a branch, a tag or a commit; or null.</summary>
     public string? Revision { get; private init; }
 
-    /// <summary>Reads a reference; looks only whether there is such a folder. Of a folder of the hub's cache it is the only
+    /// <summary>Parses a reference. It only checks whether such a folder exists; for a folder of the hub's cache it takes the only
     /// snapshot.</summary>
-    /// <exception cref="EngineException">InvalidOptions, parameter <c>model</c>: it is neither.</exception>
+    /// <exception cref="EngineException">InvalidOptions, parameter <c>model</c>: neither a folder nor a repository's name.</exception>
     public static ModelReference Parse(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -37,7 +37,7 @@ public sealed partial record ModelReference
             "model");
     }
 
-    /// <summary>The reference if it is to be looked up on a hub: no folder, and of the form <c>org/name</c>; else null.</summary>
+    /// <summary>The reference if it must be looked up on a hub: not a folder, and of the form <c>org/name</c>; else null.</summary>
     internal static ModelReference? Remote(string text)
     {
         if (Directory.Exists(text) || Path.Exists(text))
@@ -52,7 +52,7 @@ public sealed partial record ModelReference
     /// <inheritdoc/>
     public override string ToString() => Folder ?? (Revision is null ? Repository! : $"{Repository}@{Revision}");
 
-    // As huggingface_hub: "--" would make the name of the cache folder ambiguous.
+    // As in huggingface_hub: "--" would make the name of the cache folder ambiguous.
     private static bool IsRepository(string text)
     {
         var parts = text.Split('/');

@@ -3,8 +3,8 @@ using System.Text.Json;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// ModelScope: <c>api/v1/models/REPO/revisions</c> names branches and tags, <c>…/repo/files</c> lists, <c>…/repo?FilePath=…</c> gives the
-/// bytes.
+/// ModelScope's protocol. <c>api/v1/models/REPO/revisions</c> lists branches and tags, <c>…/repo/files</c> lists files, and
+/// <c>…/repo?FilePath=…</c> returns the bytes.
 /// </summary>
 internal sealed class ModelScopeProtocol(HubClient client, HubOptions options) : IHubProtocol
 {
@@ -15,7 +15,7 @@ internal sealed class ModelScopeProtocol(HubClient client, HubOptions options) :
     {
         using (var revisions = await GetAsync(repository, revision, "revisions", cancellationToken).ConfigureAwait(false))
         {
-            // Commits are not listed; whoever names one knows it.
+            // The list has no commits, so a commit that a user names is not checked against it.
             var known = Names(revisions.RootElement).ToList();
             if (known.Count > 0 && !known.Contains(revision) && !SafeNames.IsCommit(revision))
             {

@@ -3,19 +3,21 @@ using System.Globalization;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Plain files in one folder, as modelscope's library keeps them and as a local folder wants them. Beside them, in
-/// <paramref name="sidecar"/>, what was checked: so that large files are hashed once, not at every start.
+/// Plain files in one folder, for modelscope's cache layout and for a user's local folder. <paramref name="sidecar"/> records the files
+/// that
+/// were checked, so that large files are hashed once and not at every start.
 /// </summary>
 /// <param name="folder">The folder.</param>
-/// <param name="sidecar">A folder for the records, locks and unfinished files, usually inside of <paramref name="folder"/>.</param>
+/// <param name="sidecar">A folder for records, locks and unfinished files, usually inside <paramref name="folder"/>.</param>
 internal sealed class PlainStore(string folder, string sidecar) : IModelStore
 {
     /// <inheritdoc/>
     public string Folder => folder;
 
     /// <summary>
-    /// The store of a ModelScope repository: modelscope 1.x writes a dot of the name as <c>___</c>; what its successor or a user has put
-    /// there is found too.
+    /// The store of a ModelScope repository. modelscope 1.x writes a dot in the name as <c>___</c>. Files that its successor or a user has
+    /// put
+    /// in the folder are found too.
     /// </summary>
     public static PlainStore ModelScope(string cache, string? other, string repository, string revision)
     {
@@ -23,7 +25,7 @@ internal sealed class PlainStore(string folder, string sidecar) : IModelStore
         return new(folder, Path.Combine(folder, "._____temp"));
     }
 
-    /// <summary>A folder of a user's choice, with records where huggingface_hub's <c>--local-dir</c> has its own.</summary>
+    /// <summary>A folder that the user chose; its records are where huggingface_hub's <c>--local-dir</c> has its own.</summary>
     public static PlainStore Local(string folder) => new(folder, Path.Combine(folder, ".cache", "localllm"));
 
     /// <inheritdoc/>
@@ -69,7 +71,7 @@ internal sealed class PlainStore(string folder, string sidecar) : IModelStore
         }
     }
 
-    /// <summary>Whether the folder may hold a revision: the latest download was of it, or is not known.</summary>
+    /// <summary>Whether the folder may hold a revision: the latest download was of this revision, or is unknown.</summary>
     public bool MayHold(string revision) => Disk.Length(RevisionFile) is not <= 1024 || File.ReadAllText(RevisionFile).Trim() == revision;
 
     private string RevisionFile => Path.Combine(sidecar, "revision");
@@ -94,7 +96,7 @@ internal sealed class PlainStore(string folder, string sidecar) : IModelStore
     private string Record(RemoteFile file) => string.Create(
         CultureInfo.InvariantCulture, $"{file.Digest} {file.Size} {File.GetLastWriteTimeUtc(PathOf(file)).Ticks}\n");
 
-    // A folder that cannot be written is hashed every time.
+    // Files in a read-only folder are hashed every time.
     private void Remember(RemoteFile file)
     {
         try

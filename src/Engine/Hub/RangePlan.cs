@@ -4,8 +4,8 @@ using System.Text;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Which bytes of an unfinished file are on the disk, kept beside it so that a later process goes on where this one broke. What is written
-/// there is not trusted further than that: the whole file is hashed at the end.
+/// Records which bytes of an unfinished file are on the disk. The record lies beside the file, so that a later process can resume. It needs
+/// no trust, because the whole file is hashed at the end.
 /// </summary>
 internal sealed class RangePlan
 {
@@ -26,17 +26,17 @@ internal sealed class RangePlan
     /// <summary>The ranges, in order, without gaps.</summary>
     public IReadOnlyList<ByteRange> Ranges { get; private set; } = [];
 
-    /// <summary>The strong etag under which the bytes came, or null.</summary>
+    /// <summary>The strong etag that the bytes came with, or null.</summary>
     public string? Etag { get; set; }
 
-    /// <summary>Bytes on the disk.</summary>
+    /// <summary>Number of bytes on the disk.</summary>
     public long Done => Ranges.Sum(range => range.Done);
 
-    /// <summary>The plan of an unfinished file: the one beside it if it fits, else a new one.</summary>
+    /// <summary>The plan of an unfinished file: the one beside it if that matches, else a new one.</summary>
     /// <param name="partial">The unfinished file, which may not exist.</param>
     /// <param name="size">Bytes of the whole file.</param>
-    /// <param name="beginning">Bytes that <paramref name="partial"/> begins with where there is no plan.</param>
-    /// <param name="count">Ranges of a new plan.</param>
+    /// <param name="beginning">If there is no plan: the number of valid bytes at the start of <paramref name="partial"/>.</param>
+    /// <param name="count">Number of ranges in a new plan.</param>
     public static RangePlan Open(string partial, long size, long beginning, int count)
     {
         var plan = new RangePlan(partial, size);
@@ -45,10 +45,10 @@ internal sealed class RangePlan
         return plan;
     }
 
-    /// <summary>Removes the plan of a file that is finished or given up.</summary>
+    /// <summary>Removes the plan of a file that is finished or abandoned.</summary>
     public static void Delete(string partial) => File.Delete(PathOf(partial));
 
-    /// <summary>Begins again with one range over the whole file.</summary>
+    /// <summary>Starts over with one range for the whole file.</summary>
     public void Restart()
     {
         Etag = null;
@@ -56,7 +56,7 @@ internal sealed class RangePlan
         Save();
     }
 
-    /// <summary>Writes down how far the ranges are.</summary>
+    /// <summary>Saves the progress of the ranges.</summary>
     public void Save()
     {
         lock (_lock)

@@ -5,7 +5,7 @@ using Microsoft.Win32.SafeHandles;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Reads one range of a file from the hub into its place in the unfinished file, and checks that the server gave what was asked for.
+/// Reads one range of a file from the hub into its place in the unfinished file, and checks that the server sent the requested bytes.
 /// </summary>
 internal sealed class RangeReader(HubClient client, HubErrors errors, Uri address, RemoteFile file, RangePlan plan, SafeFileHandle output, string partial, Action<long> progressed)
 {
@@ -13,16 +13,16 @@ internal sealed class RangeReader(HubClient client, HubErrors errors, Uri addres
 
     private readonly string _name = SafeNames.Quote(file.Path);
 
-    /// <summary>One request for what the range still lacks.</summary>
-    /// <exception cref="HubFault">It broke; what came before is on the disk.</exception>
-    /// <exception cref="EngineException">The hub refuses, or the disk does.</exception>
+    /// <summary>Sends one request for the rest of the range.</summary>
+    /// <exception cref="HubFault">The connection broke; the bytes that arrived are on the disk.</exception>
+    /// <exception cref="EngineException">The hub or the disk refused.</exception>
     public async Task ReadAsync(ByteRange range, CancellationToken cancellationToken)
     {
         var whole = range.Start == 0 && range.End == file.Size && range.Done == 0;
         var asked = whole ? null : new RangeHeaderValue(range.Next, range.End - 1);
         var ifRange = !whole && EntityTagHeaderValue.TryParse(plan.Etag, out var etag) ? etag : null;
         using var response = await client.SendAsync(HttpMethod.Get, address, asked, ifRange, leaveHub: true, cancellationToken).ConfigureAwait(false);
-        // A server that knows no ranges sends it all; one whose file has changed, too.
+        // The server sends the whole file if it does not support ranges, or if the file has changed.
         if (response.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable || (!whole && response.StatusCode == HttpStatusCode.OK))
             throw new HubFault($"{_name}: the server does not continue in the middle of the file.") { RangesIgnored = true };
         errors.ThrowIfFailed(response, file.Path);
@@ -64,7 +64,7 @@ internal sealed class RangeReader(HubClient client, HubErrors errors, Uri addres
         while (true)
         {
             var left = range.End - range.Next;
-            // One byte more than is left: a body that goes on is not the one that was asked for.
+            // Reads one byte more than is left: a longer body is not the requested one.
             var count = await HubBody.ReadAsync(body, buffer.AsMemory(0, (int)Math.Min(buffer.Length, left + 1)), _name, cancellationToken).ConfigureAwait(false);
             if (count == 0)
                 break;
@@ -84,7 +84,7 @@ internal sealed class RangeReader(HubClient client, HubErrors errors, Uri addres
             throw new HubFault($"{_name}: the connection ended {range.End - range.Next} bytes too early.");
     }
 
-    // Not cancelled: what has come is kept.
+    // Not cancellable, so that bytes that have arrived are kept.
     private async Task WriteAsync(ReadOnlyMemory<byte> bytes, long offset)
     {
         try

@@ -1,16 +1,16 @@
 namespace LocalLlm.Hub;
 
-/// <summary>A file of a repository, checked: the path stays in its folder, the size is sane, the digests are hex.</summary>
-/// <param name="Path">With <c>/</c> between parts.</param>
-/// <param name="Size">Bytes; null where the listing does not say.</param>
-/// <param name="Digest">64 hex digits: sha256 of the content; 40: git's sha1 of it as a blob; null where the hub does not say.</param>
+/// <summary>A checked file of a repository: the path stays in its folder, the size is plausible, the digest is hex.</summary>
+/// <param name="Path">The path, with <c>/</c> between parts.</param>
+/// <param name="Size">Bytes; null: the listing does not say.</param>
+/// <param name="Digest">64 hex digits: sha256 of the content; 40: git's sha1 of it as a blob; null: the hub does not say.</param>
 internal sealed record RemoteFile(string Path, long? Size, string? Digest)
 {
-    /// <summary>No model has a larger file.</summary>
+    /// <summary>Max bytes; no model has a larger file.</summary>
     public const long MaxSize = 16L << 40;
 
-    /// <summary>Checks what a server says of a file.</summary>
-    /// <exception cref="EngineException">ModelFolder: the path, size or digest is not what one can be.</exception>
+    /// <summary>Checks a server's description of a file.</summary>
+    /// <exception cref="EngineException">ModelFolder: the path, size or digest is invalid.</exception>
     public static RemoteFile Checked(string path, long? size, string? digest)
     {
         if (SafeNames.PathFault(path) is { } fault)

@@ -6,22 +6,22 @@ using System.Net.Http.Headers;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Reads config.json of a repository and, by ranges, the headers of its safetensors files: 8 bytes with a header's length, then the header.
-/// No byte of a tensor is asked for, and nothing is written to a disk. Headers that would exceed the limit are left out, all of them.
+/// Reads config.json of a repository and, with range requests, the headers of its safetensors files: 8 bytes with a header's length, then
+/// the header. It requests no byte of a tensor and writes nothing to a disk. If the headers would exceed the limit, it reads none of them.
 /// </summary>
 /// <param name="options">The hub.</param>
 /// <param name="repository"><c>org/name</c>.</param>
 /// <param name="revision">A branch, a tag or a commit.</param>
-/// <param name="limit">Max bytes of all answers together.</param>
+/// <param name="limit">Max bytes of all responses together.</param>
 internal sealed class RemoteSizesReader(HubOptions options, string repository, string revision, long limit)
 {
     private const string ConfigName = "config.json";
     private const int PrefixBytes = sizeof(ulong);
     private const int MaxParallel = 8;
 
-    /// <summary>Reads.</summary>
-    /// <exception cref="HubFault">The hub could not be reached, or may answer later.</exception>
-    /// <exception cref="EngineException">No such repository, no access, no config.json, or more than the limit without any
+    /// <summary>Reads the configuration and the headers.</summary>
+    /// <exception cref="HubFault">The hub cannot be reached, or may respond later.</exception>
+    /// <exception cref="EngineException">No such repository, no access, no config.json, or the limit is exceeded before any
     /// header.</exception>
     public async Task<RemoteSizes> ReadAsync(CancellationToken cancellationToken)
     {
@@ -70,7 +70,7 @@ internal sealed class RemoteSizesReader(HubOptions options, string repository, s
     {
         public Task<byte[]> WholeAsync(RemoteFile file, CancellationToken cancellationToken) => ReadAsync(file, null, cancellationToken);
 
-        // More than the limit is no header that is read here, whatever it is.
+        // A header larger than the limit is not read, whatever it is.
         public async Task<int> HeaderLengthAsync(RemoteFile file, CancellationToken cancellationToken)
         {
             if (file.Size < PrefixBytes)
@@ -89,7 +89,7 @@ internal sealed class RemoteSizesReader(HubOptions options, string repository, s
             var address = protocol.AddressOf(repository, commit, file);
             using var response = await client.SendAsync(HttpMethod.Get, address, range, null, leaveHub: true, cancellationToken).ConfigureAwait(false);
             errors.ThrowIfFailed(response, file.Path);
-            // Not read any further: it would be the whole file.
+            // Do not read on: the body would be the whole file.
             if (range is not null && (response.StatusCode != HttpStatusCode.PartialContent || !IsRange(response.Content.Headers.ContentRange, range)))
                 throw new HubFault($"{name}: the server gives no ranges of files.");
             using var body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);

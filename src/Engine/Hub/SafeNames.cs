@@ -4,7 +4,7 @@ using System.Text;
 
 namespace LocalLlm.Hub;
 
-/// <summary>What a server calls things, before any of it becomes a path on this machine.</summary>
+/// <summary>Checks names that come from a server before they become paths on this machine.</summary>
 internal static class SafeNames
 {
     private const int MaxQuotedLength = 120;
@@ -18,7 +18,7 @@ internal static class SafeNames
         ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", .. Enumerable.Range(0, 10).SelectMany(i => new[] { $"COM{i}", $"LPT{i}" })],
         StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>Why a file's name must be refused wherever it occurs (it could leave its folder), or null.</summary>
+    /// <summary>Why a file's name must always be refused (it could leave its folder), or null.</summary>
     public static string? PathFault(string path)
     {
         if (path.Length is 0 or > MaxPathLength)
@@ -34,7 +34,7 @@ internal static class SafeNames
         return path.Split('/').Any(part => part is "" or "." or "..") ? "leaves its folder or has an empty part" : null;
     }
 
-    /// <summary>Why no file of this name can be written on every system, or null.</summary>
+    /// <summary>Why a file of this name cannot be written on every system, or null.</summary>
     public static string? FileFault(string path)
     {
         foreach (var part in path.Split('/'))
@@ -54,7 +54,7 @@ internal static class SafeNames
         return null;
     }
 
-    /// <summary>Why a revision cannot be one (it becomes a path below <c>refs</c>), or null.</summary>
+    /// <summary>Why a text cannot be a revision (it becomes a path below <c>refs</c>), or null.</summary>
     public static string? RevisionFault(string revision)
     {
         if (revision.Length is 0 or > 255)
@@ -64,7 +64,8 @@ internal static class SafeNames
         return PathFault(revision) ?? FileFault(revision);
     }
 
-    /// <summary>The etag as huggingface_hub names blobs by it: a sha256 or git's sha1, in lower case; null for anything else.</summary>
+    /// <summary>The etag in the form in which huggingface_hub names blobs: a sha256 or git's sha1, in lower case; null for anything
+    /// else.</summary>
     public static string? Digest(string? etag)
     {
         var text = etag?.Trim();
@@ -76,10 +77,10 @@ internal static class SafeNames
         return text.Length is 40 or 64 && text.All(char.IsAsciiHexDigit) ? text.ToLowerInvariant() : null;
     }
 
-    /// <summary>Whether a text is a whole commit id.</summary>
+    /// <summary>Whether a text is a full commit id.</summary>
     public static bool IsCommit(string text) => text.Length == 40 && text.All(char.IsAsciiHexDigitLower);
 
-    /// <summary>Text of a server for a message: in single quotes, without control characters, cut when long.</summary>
+    /// <summary>A server's text for a message: in single quotes, without control characters, truncated if long.</summary>
     public static string Quote(string text)
     {
         var cut = text.Length > MaxQuotedLength ? text[..MaxQuotedLength] + "…" : text;

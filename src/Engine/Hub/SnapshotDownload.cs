@@ -4,16 +4,16 @@ using Tasks = System.Threading.Tasks.Parallel;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Brings what is missing of a repository's needed files into a store: the small ones first, the model's own weights last.
+/// Downloads the missing ones of a repository's needed files to a store: the small files first, the model's own weights last.
 /// </summary>
 internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, IModelStore store, HubOptions options, string repository, Listing listing)
 {
     private readonly HubErrors _errors = new(client, options, repository, listing.Commit);
     private readonly Backoff _backoff = new(options.Time);
 
-    /// <summary>Downloads; afterwards the store's folder is complete.</summary>
-    /// <exception cref="HubFault">The network, after several tries.</exception>
-    /// <exception cref="EngineException">The hub, its content or the disk.</exception>
+    /// <summary>Downloads the files; afterwards the store's folder is complete.</summary>
+    /// <exception cref="HubFault">The network failed several times.</exception>
+    /// <exception cref="EngineException">The hub, its content or the disk is at fault.</exception>
     public async Task RunAsync(string revision, IProgress<DownloadProgress>? progress, CancellationToken cancellationToken)
     {
         var (first, last) = await SelectAsync(cancellationToken).ConfigureAwait(false);
@@ -23,7 +23,7 @@ internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, 
         Disk.RequireSpace(store.Folder, all.Where(file => !store.Has(file)).Sum(file => file.Size!.Value - (Disk.Length(store.PartialOf(file)) ?? 0)));
         var totals = new DownloadTotals(progress, all.Count, all.Sum(file => file.Size!.Value));
         await FetchAsync(first, totals, cancellationToken).ConfigureAwait(false);
-        // Its configuration tells more than its names do, before the large files come.
+        // Checks again before the large files: the configuration says more than the names do.
         RequireModel(file => FolderKind.Read(Path.Combine(store.Folder, file)));
         await FetchAsync(last, totals, cancellationToken).ConfigureAwait(false);
         store.Finish(revision);
@@ -48,7 +48,7 @@ internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, 
             await CompleteAsync(weights[false], cancellationToken).ConfigureAwait(false));
     }
 
-    // Files of a user's own choice may be anything.
+    // With the user's own patterns the files may be anything.
     private void RequireModel(Func<string, JsonElement?> read)
     {
         if (options.AllowPatterns is not null)
@@ -81,7 +81,7 @@ internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, 
         if (!store.Has(file))
         {
             using var held = await FileLock.TakeAsync(store.LockOf(file), cancellationToken).ConfigureAwait(false);
-            // Another process may have brought it meanwhile.
+            // Another process may have downloaded it meanwhile.
             if (!store.Has(file))
             {
                 var partial = store.PartialOf(file);
@@ -96,7 +96,7 @@ internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, 
         totals.Complete(file);
     }
 
-    // What another program has begun is gone on with; the digest tells whether it was right.
+    // Continues another program's unfinished download; the digest shows later whether its bytes were right.
     private long Adopt(RemoteFile file, string partial)
     {
         if (File.Exists(partial) || store.BeginningOf(file) is not { } left || Disk.Length(left) is not { } length || length == 0 || length > file.Size)
