@@ -7,7 +7,7 @@ using LocalLlm.Jinja.Syntax;
 namespace LocalLlm.Jinja;
 
 /// <summary>
-/// A parsed chat template: Jinja2 3.1 as transformers sets it up (immutable sandbox, trimmed blocks, loop controls, the
+/// A parsed chat template: Jinja2 3.1 as transformers configures it (immutable sandbox, trimmed blocks, loop controls, the
 /// generation tag, its own <c>tojson</c>). Immutable: any number of threads may render it at once.
 /// </summary>
 public sealed class JinjaTemplate
@@ -37,9 +37,9 @@ public sealed class JinjaTemplate
 
     /// <summary>Parses a template.</summary>
     /// <param name="source">The template's text.</param>
-    /// <param name="limits">What parsing and each render may cost; the defaults where null.</param>
-    /// <exception cref="TemplateException"><see cref="TemplateErrorKind.Syntax"/>: the text is no template, or names an unknown filter,
-    /// test or tag.</exception>
+    /// <param name="limits">What parsing and each render may cost; null: the defaults.</param>
+    /// <exception cref="TemplateException"><see cref="TemplateErrorKind.Syntax"/>: the text is not a template, or it names an
+    /// unknown filter, test or tag.</exception>
     public static JinjaTemplate Parse(string source, TemplateLimits? limits = null)
     {
         ArgumentNullException.ThrowIfNull(source);
@@ -57,14 +57,13 @@ public sealed class JinjaTemplate
     }
 
     /// <summary>
-    /// Renders with the members of a JSON object as variables: <c>messages</c>, <c>add_generation_prompt</c>, <c>bos_token</c> and so on.
-    /// As in transformers'
-    /// <c>apply_chat_template</c>, <c>tools</c> and <c>documents</c> are None where they are not given.
+    /// Renders with the members of a JSON object as variables: <c>messages</c>, <c>add_generation_prompt</c>, <c>bos_token</c>
+    /// and so on. As in transformers' <c>apply_chat_template</c>, missing <c>tools</c> and <c>documents</c> are None.
     /// </summary>
     /// <param name="variables">A JSON object.</param>
-    /// <param name="time">The clock and zone of <c>strftime_now</c>; the system's where null.</param>
-    /// <exception cref="TemplateException">The variables are no object or cannot be values, the template failed, or it used up a
-    /// budget.</exception>
+    /// <param name="time">The clock and time zone of <c>strftime_now</c>; null: the system's.</param>
+    /// <exception cref="TemplateException">The variables are not an object or cannot be template values, the template failed, or
+    /// it used up a budget.</exception>
     public string Render(JsonElement variables, TimeProvider? time = null)
     {
         if (variables.ValueKind != JsonValueKind.Object)
@@ -75,10 +74,10 @@ public sealed class JinjaTemplate
         return Render(dict, time);
     }
 
-    /// <summary>Renders with the given variables, which must not change meanwhile.</summary>
+    /// <summary>Renders with the given variables, which must not change during the call.</summary>
     /// <param name="variables">The variables.</param>
-    /// <param name="time">The clock and zone of <c>strftime_now</c>; the system's where null.</param>
-    /// <param name="guard">A character in the variables that no escaping of the template may touch.</param>
+    /// <param name="time">The clock and time zone of <c>strftime_now</c>; null: the system's.</param>
+    /// <param name="guard">A character in the variables that the template's escaping leaves unchanged; null: none.</param>
     /// <exception cref="TemplateException">The template failed or used up a budget.</exception>
     public string Render(PyDict variables, TimeProvider? time = null, char? guard = null)
     {

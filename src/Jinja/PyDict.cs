@@ -3,23 +3,22 @@ using LocalLlm.Jinja.Values;
 namespace LocalLlm.Jinja;
 
 /// <summary>
-/// A dictionary in insertion order whose keys compare as in Python: <c>1</c>, <c>1.0</c> and <c>True</c> are one key. Keys and values are
-/// null,
-/// <see cref="bool"/>, <see cref="long"/>, <see cref="System.Numerics.BigInteger"/>, <see cref="double"/>, <see cref="string"/>,
-/// <see cref="List{T}"/> of such values (values only), or <see cref="PyDict"/> (values only).
-/// A template never changes one, so that several renders may share it.
+/// A dictionary in insertion order whose keys compare as in Python: <c>1</c>, <c>1.0</c> and <c>True</c> are one key. Keys and
+/// values are null, <see cref="bool"/>, <see cref="long"/>, <see cref="System.Numerics.BigInteger"/>, <see cref="double"/> or
+/// <see cref="string"/>. Values may also be a <see cref="List{T}"/> of such values, or a <see cref="PyDict"/>. A template never
+/// changes one, so several renders may share it.
 /// </summary>
 public sealed class PyDict
 {
-    // A key of null is boxed as this marker, since the dictionary below takes none.
+    // Stands for a null key: the underlying dictionary does not accept null.
     private static readonly object NoneKey = new();
 
     private readonly OrderedDictionary<object, object?> _items = new(KeyComparer.Instance);
 
-    /// <summary>How many items there are.</summary>
+    /// <summary>Number of items.</summary>
     public int Count => _items.Count;
 
-    /// <summary>The items, in the order in which their keys were added.</summary>
+    /// <summary>The items, in the order in which their keys were first added.</summary>
     public IEnumerable<KeyValuePair<object?, object?>> Items
     {
         get
@@ -29,33 +28,33 @@ public sealed class PyDict
         }
     }
 
-    /// <summary>The value of a key; a key that is set again keeps its place.</summary>
+    /// <summary>The value of a key; setting an existing key keeps its position.</summary>
     /// <param name="key">The key.</param>
-    /// <exception cref="KeyNotFoundException">The key that is read is absent.</exception>
+    /// <exception cref="KeyNotFoundException">The key to read does not exist.</exception>
     public object? this[object? key]
     {
         get => _items[Key(key)];
         set => _items[Key(key)] = value;
     }
 
-    /// <summary>Whether a key is there, and its value.</summary>
+    /// <summary>Whether a key exists, and its value.</summary>
     /// <param name="key">The key.</param>
-    /// <param name="value">The value; null where the key is absent.</param>
+    /// <param name="value">The value; null if the key does not exist.</param>
     public bool TryGet(object? key, out object? value) => _items.TryGetValue(Key(key), out value);
 
-    /// <summary>The value of a key; null where it is absent.</summary>
+    /// <summary>The value of a key; null if the key does not exist.</summary>
     /// <param name="key">The key.</param>
     public object? Get(string key) => _items.GetValueOrDefault(key);
 
-    /// <summary>Whether a key is there.</summary>
+    /// <summary>Whether a key exists.</summary>
     /// <param name="key">The key.</param>
     public bool Contains(object? key) => _items.ContainsKey(Key(key));
 
-    /// <summary>Removes a key; false where it is absent.</summary>
+    /// <summary>Removes a key; false if it does not exist.</summary>
     /// <param name="key">The key.</param>
     public bool Remove(string key) => _items.Remove(key);
 
-    /// <summary>Another dictionary with the same keys and values.</summary>
+    /// <summary>A copy with the same keys and values.</summary>
     public PyDict Copy()
     {
         var copy = new PyDict();

@@ -2,7 +2,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja;
 
-/// <summary>What Python's <c>str</c> does to white space, which is not what .NET calls white space.</summary>
+/// <summary>Strips white space as Python's <c>str</c> does; .NET defines white space differently.</summary>
 public static class PythonText
 {
     /// <summary>Python's <c>str.strip()</c>.</summary>

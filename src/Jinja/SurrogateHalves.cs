@@ -3,12 +3,12 @@ using System.Text;
 
 namespace LocalLlm.Jinja;
 
-/// <summary>JSON text in which <c>\ud83d</c> stands without its other half: JSON by its grammar, but no text.</summary>
+/// <summary>JSON text with lone surrogates, such as <c>\ud83d</c> without its other half: valid JSON syntax, but not valid text.</summary>
 public static class SurrogateHalves
 {
     private const int EscapeLength = 6; // \uXXXX
 
-    /// <summary>The same JSON with <c>\ufffd</c> in place of every half, escaped or not.</summary>
+    /// <summary>The same JSON with <c>\ufffd</c> in place of every lone surrogate, escaped or not.</summary>
     /// <param name="json">The JSON text.</param>
     public static string Replace(string json)
     {
@@ -21,7 +21,7 @@ public static class SurrogateHalves
             var (unit, length) = UnitAt(json, i);
             if (!char.IsSurrogate(unit))
             {
-                // A backslash belongs to what it escapes, which may be another backslash.
+                // Keep a backslash together with the character it escapes, which may be another backslash.
                 length = json[i] == '\\' && length == 1 ? Math.Min(2, json.Length - i) : length;
                 result.Append(json, i, length);
                 i += length;
@@ -37,7 +37,7 @@ public static class SurrogateHalves
         return result.ToString();
     }
 
-    // The UTF-16 unit that begins here, written as itself or as an escape, and the length of its writing.
+    // The UTF-16 unit that begins here, literal or escaped, and the length of its spelling.
     private static (char Unit, int Length) UnitAt(string json, int at)
     {
         var isEscape = json[at] == '\\' && at + EscapeLength <= json.Length && json[at + 1] == 'u';

@@ -2,7 +2,7 @@ using LocalLlm.Jinja.Nodes;
 
 namespace LocalLlm.Jinja;
 
-/// <summary>What is known of a chat template from its syntax tree.</summary>
+/// <summary>Facts about a chat template that follow from its syntax tree.</summary>
 public sealed class TemplateAnalysis
 {
     private static readonly HashSet<string> SearchMethods =
@@ -13,7 +13,7 @@ public sealed class TemplateAnalysis
 
     private readonly List<Node> _nodes;
 
-    /// <summary>Looks at a template.</summary>
+    /// <summary>Analyses a template.</summary>
     /// <param name="template">The template.</param>
     public TemplateAnalysis(JinjaTemplate template)
     {
@@ -30,25 +30,25 @@ public sealed class TemplateAnalysis
         SearchedTexts = [.. Searched().Distinct()];
     }
 
-    /// <summary>The template walks over the parts of a message's content (vLLM's test for the format <c>openai</c>).</summary>
+    /// <summary>The template iterates over the parts of a message's content (vLLM's test for the format <c>openai</c>).</summary>
     public bool IteratesContent { get; }
 
-    /// <summary>The template asks whether a content is a string, so it takes strings beside lists of parts.</summary>
+    /// <summary>The template tests whether a content is a string, so it accepts strings as well as lists of parts.</summary>
     public bool ChecksForString { get; }
 
-    /// <summary>The template asks whether a content is None, so None must reach it.</summary>
+    /// <summary>The template tests whether a content is None, so None must reach it.</summary>
     public bool ChecksForNone { get; }
 
-    /// <summary>The template asks whether the arguments of a tool call are a string, so it takes text beside objects.</summary>
+    /// <summary>The template tests whether the arguments of a tool call are a string, so it accepts text as well as objects.</summary>
     public bool TakesArgumentsAsText { get; }
 
-    /// <summary>The template knows the role <c>developer</c>, OpenAI's newer name of <c>system</c>.</summary>
+    /// <summary>The template knows the role <c>developer</c>, OpenAI's newer name for <c>system</c>.</summary>
     public bool KnowsDevelopers { get; }
 
-    /// <summary>The template has a place for tools.</summary>
+    /// <summary>The template uses the variable <c>tools</c>.</summary>
     public bool UsesTools { get; }
 
-    /// <summary>The constant texts that the template looks for in other text.</summary>
+    /// <summary>The constant texts that the template searches for in other text.</summary>
     public IReadOnlyList<string> SearchedTexts { get; }
 
     private static bool IsContent(Expr expr) => IsNamed(expr, "content");
@@ -82,7 +82,7 @@ public sealed class TemplateAnalysis
         return contentLoop?.Target is NameExpr;
     }
 
-    // The variable and everything assigned from it or a slice of it; null where it is assigned to something other than a name.
+    // The variable and all names assigned from it or from a slice of it; null if a target is not a name.
     private HashSet<string>? AliasesOf(string variable)
     {
         var aliases = new HashSet<string>(StringComparer.Ordinal) { variable };
@@ -101,7 +101,7 @@ public sealed class TemplateAnalysis
         return aliases;
     }
 
-    // name, name.key or name["key"], also filtered or sliced.
+    // name, name.key or name["key"], possibly filtered or sliced.
     private static bool Reads(Expr expr, string name, string? key) => expr switch
     {
         FilterExpr filter => filter.Value is not null && Reads(filter.Value, name, key),

@@ -1,6 +1,6 @@
 namespace LocalLlm.Jinja;
 
-/// <summary>Why a template failed; the names follow the exceptions of Python and Jinja2.</summary>
+/// <summary>Why a template failed; the kinds follow the exceptions of Python and Jinja2.</summary>
 public enum TemplateErrorKind
 {
     /// <summary>The template cannot be parsed or names an unknown filter, test or tag.</summary>

@@ -1,12 +1,12 @@
 namespace LocalLlm.Jinja;
 
-/// <summary>A template that cannot be parsed or rendered, or JSON that cannot be a value of a template.</summary>
+/// <summary>The template cannot be parsed or rendered, or JSON cannot be a template value.</summary>
 public sealed class TemplateException : Exception
 {
     /// <summary>Creates an exception of one <paramref name="kind"/>.</summary>
     /// <param name="kind">The cause.</param>
     /// <param name="message">What was found.</param>
-    /// <param name="line">The line in the template, from 1; 0 where it is not known yet.</param>
+    /// <param name="line">The line in the template, from 1; 0 if not known yet.</param>
     public TemplateException(TemplateErrorKind kind, string message, int line = 0)
         : base(message)
     {
@@ -17,10 +17,10 @@ public sealed class TemplateException : Exception
     /// <summary>The cause.</summary>
     public TemplateErrorKind Kind { get; }
 
-    /// <summary>The line in the template, from 1; 0 where it is not known.</summary>
+    /// <summary>The line in the template, from 1; 0 if not known.</summary>
     public int Line { get; internal set; }
 
-    /// <summary>The message with the line it happened on.</summary>
+    /// <summary>The message, with the line if it is known.</summary>
     public string Describe() => Line > 0 ? $"line {Line}: {Message}" : Message;
 
     internal static TemplateException Syntax(string message, int line) => new(TemplateErrorKind.Syntax, message, line);

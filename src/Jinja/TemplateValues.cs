@@ -7,21 +7,21 @@ using LocalLlm.Jinja.Values;
 namespace LocalLlm.Jinja;
 
 /// <summary>
-/// JSON as the values of a template, the way Python's <c>json.loads</c> reads it: <c>1</c> is an integer (<see cref="long"/>, or
-/// <see cref="BigInteger"/> where it is larger), <c>1.0</c> a <see cref="double"/>, an array a <see cref="List{T}"/> of values, an object
-/// a <see cref="PyDict"/>.
+/// Converts JSON to the values of a template as Python's <c>json.loads</c> does. <c>1</c> becomes an integer (<see cref="long"/>,
+/// or <see cref="BigInteger"/> if it is larger), <c>1.0</c> a <see cref="double"/>, an array a <see cref="List{T}"/> of values,
+/// and an object a <see cref="PyDict"/>.
 /// </summary>
 public static class TemplateValues
 {
     // Python refuses longer integers.
     private const int MaxDigits = 4300;
 
-    /// <summary>Any JSON value.</summary>
+    /// <summary>Converts any JSON value.</summary>
     /// <param name="element">The JSON.</param>
-    /// <param name="lastWins">Whether a member may be given again, as Python's <c>json.loads</c> has it; otherwise that is an
+    /// <param name="lastWins">Whether the last of duplicate members wins, as in Python's <c>json.loads</c>; otherwise they are an
     /// error.</param>
     /// <exception cref="TemplateException">
-    /// <see cref="TemplateErrorKind.Value"/>: a number that no float can hold, text that is not Unicode, or a member given twice.
+    /// <see cref="TemplateErrorKind.Value"/>: a number that does not fit a float, text that is not valid Unicode, or a duplicate member.
     /// </exception>
     public static object? FromJson(JsonElement element, bool lastWins = false) => element.ValueKind switch
     {
@@ -34,9 +34,9 @@ public static class TemplateValues
         _ => null,
     };
 
-    /// <summary>A JSON object.</summary>
+    /// <summary>Converts a JSON object.</summary>
     /// <param name="element">The JSON.</param>
-    /// <param name="lastWins">Whether a member may be given again, as Python's <c>json.loads</c> has it; otherwise that is an
+    /// <param name="lastWins">Whether the last of duplicate members wins, as in Python's <c>json.loads</c>; otherwise they are an
     /// error.</param>
     /// <exception cref="TemplateException">As <see cref="FromJson"/>.</exception>
     public static PyDict Object(JsonElement element, bool lastWins = false)
@@ -54,11 +54,11 @@ public static class TemplateValues
     }
 
     /// <summary>
-    /// Parses JSON text that came inside a string, which a model wrote: half of a surrogate pair becomes U+FFFD. False where it is not
-    /// JSON, or holds a number that no value can hold.
+    /// Parses JSON text that a model wrote inside a string; a lone surrogate becomes U+FFFD. False if the text is not JSON, or
+    /// contains a number that no value can hold.
     /// </summary>
     /// <param name="json">The text.</param>
-    /// <param name="value">The value; null where the result is false, or the text is <c>null</c>.</param>
+    /// <param name="value">The value; null if the result is false or the text is <c>null</c>.</param>
     public static bool TryParse(string json, out object? value)
     {
         value = null;
@@ -76,7 +76,7 @@ public static class TemplateValues
 
     /// <summary>A value as JSON text, as the filter <c>tojson</c> writes it.</summary>
     /// <param name="value">A value of a template.</param>
-    /// <exception cref="TemplateException">The value is no JSON, or its text exceeds the default limits.</exception>
+    /// <exception cref="TemplateException">The value cannot be written as JSON, or its text exceeds the default limits.</exception>
     public static string ToJson(object? value)
     {
         var context = new RenderContext(new PyDict { ["value"] = value }, TemplateLimits.Default, TimeProvider.System);

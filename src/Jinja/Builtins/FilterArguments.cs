@@ -3,7 +3,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Builtins;
 
-/// <summary>Conversions that several filters ask of their arguments.</summary>
+/// <summary>Conversions of arguments that several filters share.</summary>
 internal static class FilterArguments
 {
     public static long Integer(object? value) => PyNumber.TryIndex(value, out var index)
@@ -12,7 +12,7 @@ internal static class FilterArguments
             ?? TemplateException.Type($"'{Py.TypeName(value)}' object cannot be interpreted as an integer");
 
     /// <summary>
-    /// A function that follows a dotted path such as <c>function.name</c> or <c>0.id</c>; the value itself for None.
+    /// A function that follows a dotted path such as <c>function.name</c> or <c>0.id</c>; for None it returns the value itself.
     /// </summary>
     public static Func<object?, object?> Getter(RenderContext c, object? attribute, object? fallback = null, bool ignoreCase = false)
     {

@@ -135,7 +135,7 @@ internal sealed class FormatSpec
         return Numeric(c, double.IsNegative(value) && !double.IsNaN(value), "", body, 3);
     }
 
-    // Like 'g', but with at least one digit after the point where there is no exponent.
+    // Like 'g', but with at least one digit after the point if there is no exponent.
     private string Shortened(double value)
     {
         if (!double.IsFinite(value))
@@ -183,7 +183,7 @@ internal sealed class FormatSpec
             var digits = body.TakeWhile(char.IsAsciiHexDigit).Count();
             if (body.Length > 0 && char.IsAsciiDigit(body[0]) && group == 3)
                 digits = body.TakeWhile(char.IsAsciiDigit).Count();
-            // Zeros that fill the width are grouped as well.
+            // Zeros that fill the width are grouped too.
             var room = _fill == "0" && align == '=' ? _width - sign.Length - (body.Length - digits) : 0;
             body = Group(body[..digits], separator, group, (int)room) + body[digits..];
         }

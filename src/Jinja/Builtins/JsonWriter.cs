@@ -6,7 +6,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Builtins;
 
-/// <summary>Python's <c>json.dumps</c>, which transformers puts in place of Jinja2's <c>tojson</c> filter.</summary>
+/// <summary>Python's <c>json.dumps</c>, with which transformers replaces Jinja2's <c>tojson</c> filter.</summary>
 internal sealed class JsonWriter
 {
     private readonly RenderContext _c;

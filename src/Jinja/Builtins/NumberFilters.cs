@@ -3,7 +3,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Builtins;
 
-/// <summary>Filters that make or round numbers.</summary>
+/// <summary>Filters that create or round numbers.</summary>
 internal static class NumberFilters
 {
     public static void AddTo(Dictionary<string, Filter> table)

@@ -5,7 +5,10 @@ namespace LocalLlm.Jinja.Builtins;
 /// <summary>The presentation types that <c>%</c> and <c>format</c> share; all of them write the magnitude without a sign.</summary>
 internal static class NumberFormat
 {
-    /// <summary>A float as <c>e</c>, <c>f</c> or <c>g</c> (or their capitals); <paramref name="precision"/> is already defaulted.</summary>
+    /// <summary>
+    /// A float as <c>e</c>, <c>f</c> or <c>g</c> (or their capitals); the caller has already applied the default of <paramref
+    /// name="precision"/>.
+    /// </summary>
     public static string Float(double value, char type, int precision, bool alternate)
     {
         var lower = char.ToLowerInvariant(type);

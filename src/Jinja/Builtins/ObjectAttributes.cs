@@ -13,7 +13,7 @@ internal static class ObjectAttributes
     private static readonly Signature IndexSignature =
         new("index", ("<value>", Signature.Required), ("<start>", 0L), ("<stop>", long.MaxValue));
 
-    /// <summary>The attribute, or <see cref="Missing.Value"/> where the type has none of that name.</summary>
+    /// <summary>The attribute, or <see cref="Missing.Value"/> if the type has none of that name.</summary>
     public static object? Find(RenderContext c, object? value, string name) => value switch
     {
         PyDict dict => OfDict(dict, name),

@@ -3,8 +3,8 @@ using LocalLlm.Jinja.Values;
 namespace LocalLlm.Jinja.Builtins;
 
 /// <summary>
-/// What Jinja2 and Python have and no known chat template uses. The names stay known, so that a template that uses one is
-/// refused by that name where it is reached, and is not told that the name was misspelt.
+/// Names that Jinja2 and Python have but no known chat template uses. They stay known: a render that reaches one fails with an
+/// error that says the feature is missing, not that the name is misspelt.
 /// </summary>
 internal static class Omitted
 {
@@ -24,10 +24,10 @@ internal static class Omitted
         "swapcase", "translate", "zfill",
     ];
 
-    /// <summary>Whether <c>str</c> has a method of that name in Python which a template cannot call.</summary>
+    /// <summary>Whether Python's <c>str</c> has a method of that name that a template cannot call here.</summary>
     public static bool IsStringMethod(string name) => StringMethods.Contains(name);
 
-    /// <summary>Whether a value other than a string has an attribute of that name in Python which a template cannot read.</summary>
+    /// <summary>Whether in Python a value other than a string has an attribute of that name that a template cannot read here.</summary>
     public static bool IsAttribute(object? value, string name) => value switch
     {
         Runtime.Macro => name is "name" or "arguments" or "catch_kwargs" or "catch_varargs" or "caller" or "explicit_caller",

@@ -26,7 +26,7 @@ internal sealed class Printf
     /// <param name="c">The render.</param>
     /// <param name="format">The format.</param>
     /// <param name="values">A tuple of values, a mapping, or one value.</param>
-    /// <param name="escape">The format is markup: text that is inserted is escaped.</param>
+    /// <param name="escape">The format is markup, so inserted text is escaped.</param>
     public static string Format(RenderContext c, string format, object? values, bool escape) =>
         new Printf(c, format, values, escape).Run();
 
@@ -45,7 +45,7 @@ internal sealed class Printf
             _c.RequireLength(result.Length);
         }
 
-        // A value that can be subscripted may be a mapping of which nothing was used.
+        // A value that supports subscripts may be a mapping of which the format uses nothing.
         var isMapping = _values is PyDict or List<object?> or PyRange or Undefined;
         if (_values is PyTuple tuple ? _next < tuple.Items.Length : !isMapping && _next == 0)
             throw TemplateException.Type("not all arguments converted during string formatting");

@@ -3,7 +3,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Builtins;
 
-/// <summary>Python's stable sort. A merge sort of our own: the library's sorts are unstable or hide the comparison's errors.</summary>
+/// <summary>Python's stable sort. It is our own merge sort: the library's sorts are unstable or hide errors of the comparison.</summary>
 internal static class Sorting
 {
     public static List<object?> Sort(RenderContext c, List<object?> items, Func<object?, object?> key, bool reverse)

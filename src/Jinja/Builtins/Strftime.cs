@@ -6,7 +6,7 @@ namespace LocalLlm.Jinja.Builtins;
 /// <summary>Python's <c>strftime</c> of a local time without a zone, in the C locale of glibc.</summary>
 internal static class Strftime
 {
-    // Wider paddings are no dates.
+    // No date needs more padding.
     private const int MaxWidth = 64;
 
     public static string Format(string format, DateTimeOffset now)

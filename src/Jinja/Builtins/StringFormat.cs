@@ -4,7 +4,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Builtins;
 
-/// <summary><c>str.format</c>, with the sandbox's rules for the fields it reads.</summary>
+/// <summary><c>str.format</c>, with the sandbox's rules for the fields that it reads.</summary>
 internal sealed class StringFormat
 {
     private readonly RenderContext _c;
@@ -76,7 +76,7 @@ internal sealed class StringFormat
         var inBrackets = false;
         for (var i = start; i < format.Length; i++)
         {
-            // Brackets of the field name, not of the format specification, protect braces.
+            // Brackets protect braces only in the field name, not in the format specification.
             if (depth == 1 && format[i] == '[' && !inBrackets && !format.AsSpan(start, i - start).ContainsAny(":!"))
                 inBrackets = true;
             else if (format[i] == ']')

@@ -11,7 +11,7 @@ internal static class StringMethods
 
     private static readonly Dictionary<string, (Signature Signature, Body Body)> Methods = new(StringComparer.Ordinal);
 
-    // Methods whose strings stay escaped on markup; arguments named in the second set are escaped first.
+    // Methods whose results stay escaped on markup; the arguments named in the second set are escaped first.
     private static readonly HashSet<string> MarkupMethods =
     [
         "split", "rsplit", "splitlines", "capitalize", "title", "lower", "upper", "replace", "lstrip", "rstrip", "strip", "removeprefix",
@@ -26,7 +26,7 @@ internal static class StringMethods
         AddPredicates();
     }
 
-    /// <summary>Binds a method to a string; false where there is none of that name.</summary>
+    /// <summary>Binds a method to a string; false if there is no method of that name.</summary>
     public static bool TryBind(string text, bool isMarkup, string name, out object? method)
     {
         method = null;
@@ -146,7 +146,7 @@ internal static class StringMethods
         return true;
     }
 
-    /// <summary>Whether there are letters of one case and none of the other.</summary>
+    /// <summary>Whether the text has letters of one case and none of the other.</summary>
     public static bool HasCase(RenderContext c, string text, UnicodeCategory wanted, UnicodeCategory other)
     {
         var found = false;

@@ -85,7 +85,7 @@ internal static class TestTable
         });
     }
 
-    // Identity: small integers and single characters are shared objects in Python, other equal values need not be.
+    // Identity: in Python, small integers and single characters are shared objects; other equal values need not be.
     private static bool IsSame(object? x, object? y) => (x, y) switch
     {
         (null, null) => true,

@@ -4,7 +4,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Builtins;
 
-/// <summary>Filters that make text from text.</summary>
+/// <summary>Filters that turn text into text.</summary>
 internal static class TextFilters
 {
     public static void AddTo(Dictionary<string, Filter> table)
@@ -27,7 +27,7 @@ internal static class TextFilters
         table.Add("safe", [], (c, args) => args[0] is Markup ? args[0] : new Markup(Py.Str(c, args[0])));
     }
 
-    // The filter calls the method of the same meaning on the value as text, which keeps markup.
+    // The filter calls the string method of the same name on the value as text; markup stays markup.
     private static void AddMethod(
         Dictionary<string, Filter> table, string name, string? method = null, params (string Name, object? Default)[] parameters) =>
         table.Add(name, parameters, (c, args) =>
@@ -44,7 +44,7 @@ internal static class TextFilters
         return Operators.Apply(c, "%", value is Markup ? value : Py.Str(c, value), values);
     }
 
-    // Words begin after whitespace, a hyphen or an opening bracket.
+    // A word begins after whitespace, a hyphen or an opening bracket.
     private static string Title(RenderContext c, string text)
     {
         c.Allocate(text.Length);

@@ -6,7 +6,7 @@ namespace LocalLlm.Jinja.Builtins;
 /// <summary>Finding, splitting and replacing in strings.</summary>
 internal static class TextSearch
 {
-    /// <summary>The UTF-16 part of <paramref name="text"/> between two code point bounds; -1 where it lies beyond the end.</summary>
+    /// <summary>The UTF-16 part of <paramref name="text"/> between two code point bounds; -1 if it lies beyond the end.</summary>
     public static (int From, int To) Region(string text, object? start, object? stop)
     {
         var length = PyText.Length(text);
@@ -100,7 +100,7 @@ internal static class TextSearch
         return result.Append(text, position, text.Length - position).ToString();
     }
 
-    /// <summary>Splits at a separator, or at runs of whitespace where it is null, at most so often.</summary>
+    /// <summary>Splits at a separator, or at runs of whitespace if it is null, at most <paramref name="limit"/> times.</summary>
     public static List<string> Split(RenderContext c, string text, object? separator, long limit, bool fromRight)
     {
         c.Work(text.Length);

@@ -38,7 +38,7 @@ internal sealed class ItemExpr(Expr target, Expr key) : Expr
     }
 }
 
-/// <summary><c>start:stop:step</c>, only as the whole of a subscript.</summary>
+/// <summary><c>start:stop:step</c>; must be the whole subscript.</summary>
 internal sealed class SliceExpr(Expr? start, Expr? stop, Expr? step) : Expr
 {
     public override IEnumerable<Node> Children => new[] { start, stop, step }.OfType<Node>();

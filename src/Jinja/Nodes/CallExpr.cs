@@ -3,7 +3,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Nodes;
 
-/// <summary>The arguments of a call, a filter or a test as written.</summary>
+/// <summary>The arguments of a call, a filter or a test, as written.</summary>
 internal sealed class ArgumentsExpr(Expr[] positional, (string Name, Expr Value)[] named, Expr? star, Expr? doubleStar)
 {
     public static readonly ArgumentsExpr None = new([], [], null, null);
@@ -60,7 +60,7 @@ internal sealed class CallExpr(Expr function, ArgumentsExpr arguments) : Expr
 
     public override object? Evaluate(RenderContext c) => Evaluate(c, caller: null);
 
-    /// <summary>Calls, with the body of a <c>call</c> block as the keyword <c>caller</c>.</summary>
+    /// <summary>Calls the function, with the body of a <c>call</c> block as the keyword argument <c>caller</c>.</summary>
     public object? Evaluate(RenderContext c, Macro? caller)
     {
         c.Step();
@@ -71,7 +71,7 @@ internal sealed class CallExpr(Expr function, ArgumentsExpr arguments) : Expr
     }
 }
 
-/// <summary><c>value | filter(arguments)</c>; without a value in a filter block, which supplies it.</summary>
+/// <summary><c>value | filter(arguments)</c>; in a filter block the value is null, and the block's text takes its place.</summary>
 internal sealed class FilterExpr(Expr? value, string name, ArgumentsExpr arguments) : Expr
 {
     public Expr? Value { get; } = value;
@@ -80,14 +80,14 @@ internal sealed class FilterExpr(Expr? value, string name, ArgumentsExpr argumen
 
     public ArgumentsExpr Arguments { get; } = arguments;
 
-    /// <summary>Set when scopes are bound; null for an unknown filter that may never be reached.</summary>
+    /// <summary>Set when scopes are bound; null for an unknown filter, which a render may never reach.</summary>
     public Builtins.Filter? Filter { get; set; }
 
     public override IEnumerable<Node> Children => Value is null ? Arguments.Children : [Value, .. Arguments.Children];
 
     public override object? Evaluate(RenderContext c) => Evaluate(c, null);
 
-    /// <summary>Applies the filter to the text of the block around it, which is the innermost value of a filter chain.</summary>
+    /// <summary>Applies the filter to the text of the surrounding block, which is the innermost value of a filter chain.</summary>
     public object? Evaluate(RenderContext c, string? blockText)
     {
         c.Step();
@@ -110,7 +110,7 @@ internal sealed class TestExpr(Expr value, string name, ArgumentsExpr arguments)
 
     public Expr Value { get; } = value;
 
-    /// <summary>Set when scopes are bound; null for an unknown test that may never be reached.</summary>
+    /// <summary>Set when scopes are bound; null for an unknown test, which a render may never reach.</summary>
     public Builtins.Test? Test { get; set; }
 
     public ArgumentsExpr Arguments { get; } = arguments;

@@ -18,12 +18,12 @@ internal sealed class ForStmt(Expr target, Expr iterable, Stmt[] body, Stmt[] ot
 
     public bool IsRecursive { get; } = isRecursive;
 
-    /// <summary>The target as the filter test sees it, in a function of its own.</summary>
+    /// <summary>The target as the filter test sees it, in its own function.</summary>
     public Expr? TestTarget { get; init; }
 
     public Function? TestFunction { get; set; }
 
-    /// <summary>The function of a recursive loop; the loop runs in the function around it otherwise.</summary>
+    /// <summary>The function of a recursive loop; other loops run in the surrounding function.</summary>
     public Function? LoopFunction { get; set; }
 
     public Scope TestScope { get; set; } = Scope.Empty;
@@ -32,7 +32,7 @@ internal sealed class ForStmt(Expr target, Expr iterable, Stmt[] body, Stmt[] ot
 
     public Scope ElseScope { get; set; } = Scope.Empty;
 
-    /// <summary>Where <c>loop</c> lives, if the body uses it.</summary>
+    /// <summary>The variable <c>loop</c>, if the body uses it.</summary>
     public Variable? Loop { get; set; }
 
     public override IEnumerable<Node> Children
@@ -85,7 +85,7 @@ internal sealed class ForStmt(Expr target, Expr iterable, Stmt[] body, Stmt[] ot
             var flow = Run(c, Body);
             if (flow == Flow.Break)
                 break;
-            // An iteration that ends early does not count: the else branch of Jinja2 runs although there were items.
+            // An iteration that ends early does not count: Jinja2 then runs the else branch although there were items.
             completed |= flow == Flow.Next;
         }
 

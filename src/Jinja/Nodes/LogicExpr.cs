@@ -3,7 +3,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Nodes;
 
-/// <summary><c>and</c> and <c>or</c>: the value of the operand that decided.</summary>
+/// <summary><c>and</c> and <c>or</c>: the value of the operand that decides.</summary>
 internal sealed class LogicExpr(bool isAnd, Expr left, Expr right) : Expr
 {
     public override IEnumerable<Node> Children => [left, right];
@@ -54,7 +54,7 @@ internal sealed class CompareExpr(Expr first, (string Op, Expr Operand)[] rest) 
 {
     public override IEnumerable<Node> Children => rest.Select(r => (Node)r.Operand).Prepend(first);
 
-    /// <summary>What is looked for by <c>in</c> and <c>not in</c>.</summary>
+    /// <summary>The operand that <c>in</c> or <c>not in</c> searches for.</summary>
     public IEnumerable<Node> SearchedOperands => rest.Length > 0 && rest[0].Op is "in" or "not in" ? [first] : [];
 
     public override object? Evaluate(RenderContext c)

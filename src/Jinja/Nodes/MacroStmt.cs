@@ -3,7 +3,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Nodes;
 
-/// <summary>What a macro, a <c>call</c> block and a <c>generation</c> block have in common: parameters and a body.</summary>
+/// <summary>The parameters and the body that macros, <c>call</c> blocks and <c>generation</c> blocks have.</summary>
 internal sealed class MacroBody(NameExpr[] parameters, Expr[] defaults, Stmt[] statements)
 {
     public NameExpr[] Parameters { get; } = parameters;
@@ -17,7 +17,7 @@ internal sealed class MacroBody(NameExpr[] parameters, Expr[] defaults, Stmt[] s
 
     public Scope Scope { get; set; } = Scope.Empty;
 
-    /// <summary>Where the special variables live if the body uses them.</summary>
+    /// <summary>The special variables, if the body uses them.</summary>
     public Variable? Caller { get; set; }
 
     public Variable? Keywords { get; set; }

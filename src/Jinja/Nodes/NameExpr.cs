@@ -20,7 +20,7 @@ internal sealed class NameExpr(string name) : Expr
     /// <summary>Set when scopes are bound.</summary>
     public Variable Variable { get; set; }
 
-    /// <summary>The assignment is also seen by the template's blocks.</summary>
+    /// <summary>Whether the template's blocks see the assignment too.</summary>
     public bool IsExported { get; set; }
 
     public override IEnumerable<Node> Children => [];

@@ -3,7 +3,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Nodes;
 
-/// <summary><c>ns.attribute</c> on the left of a <c>set</c>.</summary>
+/// <summary><c>ns.attribute</c> on the left side of a <c>set</c>.</summary>
 internal sealed class NamespaceTarget(string name, string attribute) : Expr
 {
     public string Name { get; } = name;

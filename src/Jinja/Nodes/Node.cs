@@ -1,6 +1,6 @@
 namespace LocalLlm.Jinja.Nodes;
 
-/// <summary>A node of the syntax tree, which also runs itself.</summary>
+/// <summary>A node of the syntax tree, which executes itself.</summary>
 internal abstract class Node
 {
     public required int Line { get; init; }
@@ -8,7 +8,7 @@ internal abstract class Node
     /// <summary>The child nodes, in the order in which scopes are analysed.</summary>
     public abstract IEnumerable<Node> Children { get; }
 
-    /// <summary>All nodes below this one, and itself; without recursion.</summary>
+    /// <summary>This node and all nodes below it; without recursion.</summary>
     public IEnumerable<Node> Descendants()
     {
         var stack = new Stack<Node>();

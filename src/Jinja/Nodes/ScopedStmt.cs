@@ -53,7 +53,7 @@ internal sealed class FilterBlockStmt(FilterExpr filter, Stmt[] body) : Stmt
     }
 }
 
-/// <summary><c>{% block name %}</c>, rendered in place since no template can extend this one.</summary>
+/// <summary><c>{% block name %}</c>, rendered in place because no template can extend this one.</summary>
 internal sealed class BlockStmt(string name, Stmt[] body, bool isScoped, bool isRequired) : Stmt
 {
     public string Name { get; } = name;
@@ -66,7 +66,7 @@ internal sealed class BlockStmt(string name, Stmt[] body, bool isScoped, bool is
 
     public Scope Scope { get; set; } = Scope.Empty;
 
-    /// <summary>The variables around a scoped block, which it sees beside the exported ones.</summary>
+    /// <summary>The surrounding variables that a scoped block sees in addition to the exported ones.</summary>
     public (string Name, Variable Variable)[] Outer { get; set; } = [];
 
     public override IEnumerable<Node> Children => Body;

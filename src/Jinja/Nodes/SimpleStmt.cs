@@ -13,7 +13,7 @@ internal sealed class DataExpr(string text) : Expr
     public override object? Evaluate(RenderContext c) => Text;
 }
 
-/// <summary>Text and print tags in a row.</summary>
+/// <summary>Consecutive text and print tags.</summary>
 internal sealed class OutputStmt(Expr[] items) : Stmt
 {
     public Expr[] Items { get; } = items;
@@ -45,7 +45,7 @@ internal sealed class LoopControlStmt(Flow flow) : Stmt
     }
 }
 
-/// <summary><c>include</c>, <c>import</c>, <c>from</c> and <c>extends</c>: there is nothing that they could load.</summary>
+/// <summary><c>include</c>, <c>import</c>, <c>from</c> and <c>extends</c>: there is nothing they could load.</summary>
 internal sealed class LoadTemplateStmt(string tag, Expr template, string[] names) : Stmt
 {
     public string Tag { get; } = tag;

@@ -15,7 +15,7 @@ internal static class Access
         "__reduce_ex__", "__repr__", "__setattr__", "__sizeof__", "__str__", "__subclasshook__",
     ]);
 
-    // Operators that an undefined value has in order to refuse them.
+    // Operators that an undefined value has only to refuse them.
     private static readonly FrozenSet<string> Refusing = FrozenSet.ToFrozenSet(
     [
         "__add__", "__bool__", "__call__", "__div__", "__float__", "__floordiv__", "__getattr__", "__getitem__", "__int__", "__iter__",
@@ -50,7 +50,7 @@ internal static class Access
         _ => throw TemplateException.Type($"'{Py.TypeName(function)}' object is not callable"),
     };
 
-    /// <summary>An attribute of the Python object that <paramref name="value"/> stands for; undefined where it is unsafe.</summary>
+    /// <summary>An attribute of the Python object that <paramref name="value"/> stands for; undefined if it is unsafe.</summary>
     public static bool TryAttribute(RenderContext c, object? value, string name, out object? result)
     {
         if (value is Namespace space && space.Attributes.TryGet(name, out result))
@@ -116,7 +116,7 @@ internal static class Access
         }
         catch (TemplateException e) when (e.Kind == TemplateErrorKind.Type)
         {
-            // An unhashable key: not found, as everywhere in a subscript.
+            // An unhashable key: not found, as in any subscript.
             return false;
         }
     }

@@ -1,6 +1,6 @@
 namespace LocalLlm.Jinja.Runtime;
 
-/// <summary>The layout of the variables of a piece of template that runs in an <see cref="Activation"/> of its own.</summary>
+/// <summary>The layout of the variables of a template part that runs in its own <see cref="Activation"/>.</summary>
 internal sealed class Function(Function? parent)
 {
     private readonly Dictionary<(int Level, string Name), int> _slots = [];
@@ -9,7 +9,7 @@ internal sealed class Function(Function? parent)
 
     public int SlotCount => _slots.Count;
 
-    /// <summary>The slot of a name at one scope level; scopes of one level that follow each other share slots.</summary>
+    /// <summary>The slot of a name at one scope level; successive scopes of one level share slots.</summary>
     public int Slot(int level, string name)
     {
         if (!_slots.TryGetValue((level, name), out var slot))

@@ -1,6 +1,6 @@
 namespace LocalLlm.Jinja.Runtime;
 
-/// <summary>How much a caller passed in, which scales the budgets.</summary>
+/// <summary>The size of the variables that a caller passed in; the budgets grow with it.</summary>
 internal readonly record struct InputSize(long Values, long Length)
 {
     public static InputSize Measure(object? root)

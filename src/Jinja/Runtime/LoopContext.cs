@@ -23,7 +23,7 @@ internal sealed class LoopContext(PyIterator iterator, object? source, (ForStmt 
 
     public long Depth0 => depth0;
 
-    /// <summary>The number of items; a source of unknown length is read to its end for it.</summary>
+    /// <summary>The number of items; a source of unknown length is read to its end to count them.</summary>
     public long Length
     {
         get
@@ -79,7 +79,7 @@ internal sealed class LoopContext(PyIterator iterator, object? source, (ForStmt 
         return true;
     }
 
-    /// <summary>Iterating over the loop itself advances it and yields each item with the loop.</summary>
+    /// <summary>Iterating over the loop itself advances it and yields each item together with the loop.</summary>
     public IEnumerable<object?> Enumerate(RenderContext c)
     {
         while (Next(out var item))

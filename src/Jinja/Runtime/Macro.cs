@@ -3,7 +3,7 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Runtime;
 
-/// <summary>A macro with the variables it was defined among; <paramref name="name"/> is null for the body of a call block.</summary>
+/// <summary>A macro with the variables around its definition; <paramref name="name"/> is null for the body of a call block.</summary>
 internal sealed class Macro(string? name, MacroBody body, Activation closure) : ICallable
 {
     public string TypeName => "Macro";

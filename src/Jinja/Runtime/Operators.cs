@@ -88,7 +88,7 @@ internal static class Operators
         return items.Count == 0 ? [] : [.. Enumerable.Repeat(items, (int)count).SelectMany(i => i)];
     }
 
-    // Saturates, so that the budget sees a product that would overflow.
+    // Saturates: a product that would overflow must still exceed the budget.
     private static long Times(int length, long count) => length == 0 ? 0 : count > int.MaxValue ? long.MaxValue : length * count;
 
     private static TemplateException Unsupported(string op, object? x, object? y)

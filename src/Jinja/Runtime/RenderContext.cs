@@ -6,10 +6,10 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Runtime;
 
-/// <summary>The state of one render: variables, output and what is left of the budgets.</summary>
+/// <summary>The state of one render: variables, output and the remaining budgets.</summary>
 internal sealed class RenderContext
 {
-    // How many UTF-16 units of scanning or copying cost one step.
+    // UTF-16 units of scanning or copying that cost one step.
     private const int UnitsPerStep = 64;
 
     private readonly TemplateLimits _limits;
@@ -34,20 +34,20 @@ internal sealed class RenderContext
 
     public TimeProvider Time { get; }
 
-    /// <summary>The character that marks added tokens in the caller's text: escaping leaves it as it is.</summary>
+    /// <summary>The character that marks added tokens in the caller's text; escaping leaves it unchanged.</summary>
     public char? Guard { get; init; }
 
-    /// <summary>The line being rendered, for messages.</summary>
+    /// <summary>The line being rendered, for error messages.</summary>
     public int Line { get; set; }
 
     public Activation Frame { get; set; } = null!;
 
     public StringBuilder Output { get; private set; } = new();
 
-    /// <summary>What the template set at its top level; blocks read it.</summary>
+    /// <summary>Variables that the template set at its top level; blocks read them.</summary>
     public PyDict Exported { get; } = new();
 
-    /// <summary>A variable of the context or a global; <see cref="Missing.Value"/> where there is none.</summary>
+    /// <summary>A variable of the context or a global; <see cref="Missing.Value"/> if there is none.</summary>
     public object? Resolve(string name) =>
         Exported.TryGet(name, out var value) || _variables.TryGet(name, out value) || Globals.TryGet(name, out value)
             ? value
@@ -61,20 +61,20 @@ internal sealed class RenderContext
             throw TemplateException.Limit("the template or one of its values is too deeply nested");
     }
 
-    /// <summary>Accounts for scanning so many UTF-16 units.</summary>
+    /// <summary>Charges for scanning a number of UTF-16 units.</summary>
     public void Work(long units)
     {
         _steps += units / UnitsPerStep;
         Step();
     }
 
-    /// <summary>Accounts for walking a string by code points, which costs more where some take two units.</summary>
+    /// <summary>Charges for walking a string by code points, which costs more if some take two units.</summary>
     public void Scan(string text) => Work(PyText.HasSurrogates(text) ? 8L * text.Length : text.Length);
 
-    /// <summary>Accounts for making a string of each character.</summary>
+    /// <summary>Charges for creating a string from each character.</summary>
     public void Explode(string text) => Work(128L * text.Length);
 
-    /// <summary>Accounts for hashing a key.</summary>
+    /// <summary>Charges for hashing a key.</summary>
     public void Hash(object? key)
     {
         Step();
@@ -89,14 +89,14 @@ internal sealed class RenderContext
         }
     }
 
-    /// <summary>Accounts for arithmetic on an integer, or writing it, which is quadratic in its length.</summary>
+    /// <summary>Charges for arithmetic on an integer, or for writing it: both are quadratic in its length.</summary>
     public void Digits(object? value)
     {
         if (value is System.Numerics.BigInteger big && big.GetBitLength() / 32 is var words)
             Work(words * words);
     }
 
-    /// <summary>Accounts for a string that is about to be made, before it is made.</summary>
+    /// <summary>Charges for a string before it is created.</summary>
     public void Allocate(long length)
     {
         RequireLength(length);
@@ -116,7 +116,7 @@ internal sealed class RenderContext
             throw TemplateException.Limit($"the template makes a text or list longer than the {_maxLength} that this input allows");
     }
 
-    /// <summary>Accounts for a string that was just made from others within the limits.</summary>
+    /// <summary>Charges for a string that was just created from other strings within the limits.</summary>
     public string Text(string text)
     {
         Allocate(text.Length);
@@ -137,10 +137,10 @@ internal sealed class RenderContext
         Output.Append(text);
     }
 
-    /// <summary>Runs statements into a buffer of their own.</summary>
+    /// <summary>Runs statements with a separate output buffer.</summary>
     public Flow Capture(Stmt[] body, out string text) => Capture(() => Stmt.Run(this, body), out text);
 
-    /// <summary>Runs code into a buffer of its own.</summary>
+    /// <summary>Runs code with a separate output buffer.</summary>
     public Flow Capture(Func<Flow> body, out string text)
     {
         var outer = Output;
@@ -157,7 +157,7 @@ internal sealed class RenderContext
         }
     }
 
-    /// <summary>Runs <paramref name="body"/> in a frame of its own, one call deeper.</summary>
+    /// <summary>Runs <paramref name="body"/> in a new frame, one call deeper.</summary>
     public T Call<T>(Activation frame, Func<T> body)
     {
         if (++_callDepth > _limits.MaxCallDepth)

@@ -2,14 +2,14 @@ using LocalLlm.Jinja.Values;
 
 namespace LocalLlm.Jinja.Runtime;
 
-/// <summary>What happens to variables where a scope begins and ends.</summary>
+/// <summary>What happens to variables when a scope begins and ends.</summary>
 internal sealed class Scope(Scope.Load[] loads)
 {
     public static readonly Scope Empty = new([]);
 
     /// <summary>
-    /// One variable at the start of a scope: looked up by name in the context, copied from a variable further out, or, with
-    /// neither, left without a value. A parameter is set by who enters the scope.
+    /// The initial value of one variable of a scope: looked up by name in the context, or copied from a variable further out.
+    /// With neither it has no value. The code that enters the scope sets a parameter.
     /// </summary>
     internal readonly record struct Load(Variable Target, string? Name, Variable? Source, bool IsParameter);
 

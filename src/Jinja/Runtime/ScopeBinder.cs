@@ -4,8 +4,8 @@ using LocalLlm.Jinja.Nodes;
 namespace LocalLlm.Jinja.Runtime;
 
 /// <summary>
-/// Gives every name its variable, every filter and test its function, and reports what Jinja2 reports when it compiles a
-/// template rather than when it renders it.
+/// Binds every name to its variable and every filter and test to its function. Reports the errors that Jinja2 reports when it
+/// compiles a template, before any render.
 /// </summary>
 internal sealed class ScopeBinder
 {
@@ -13,21 +13,21 @@ internal sealed class ScopeBinder
 
     /// <summary>A scope while its code is bound.</summary>
     /// <param name="Symbols">Its names.</param>
-    /// <param name="Function">The function that the code runs in.</param>
+    /// <param name="Function">The function that its code runs in.</param>
     private readonly record struct Frame(Symbols Symbols, Function Function)
     {
-        /// <summary>Assignments are exported to blocks.</summary>
+        /// <summary>Whether assignments are exported to blocks.</summary>
         public bool IsTop { get; init; }
 
-        /// <summary>Inside an <c>if</c>: an unknown filter or test fails only when it is reached.</summary>
+        /// <summary>Whether the code is inside an <c>if</c>: an unknown filter or test then fails only when a render reaches it.</summary>
         public bool IsSoft { get; init; }
 
-        /// <summary>A loop of the same function is around: <c>break</c> and <c>continue</c> have a meaning.</summary>
+        /// <summary>Whether a loop of the same function surrounds the code, so <c>break</c> and <c>continue</c> have a meaning.</summary>
         public bool InLoop { get; init; }
 
         public Frame Inner() => new(new Symbols(Symbols, Function, Symbols.Level + 1), Function) { InLoop = InLoop };
 
-        /// <summary>A scope in a function of its own, which runs inside this one's.</summary>
+        /// <summary>A scope in a new function, which runs inside this scope's function.</summary>
         public Frame InnerFunction()
         {
             var function = new Function(Function);

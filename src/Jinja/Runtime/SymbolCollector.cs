@@ -2,7 +2,7 @@ using LocalLlm.Jinja.Nodes;
 
 namespace LocalLlm.Jinja.Runtime;
 
-/// <summary>Collects the names that nodes use in one scope; it stops where a node opens a scope of its own.</summary>
+/// <summary>Collects the names that nodes use in one scope; it stops at nodes that open a scope of their own.</summary>
 internal sealed class SymbolCollector(Symbols symbols)
 {
     private Symbols _symbols = symbols;
@@ -49,7 +49,7 @@ internal sealed class SymbolCollector(Symbols symbols)
         }
     }
 
-    // Names that a loop assigns count as parameters of its body.
+    // The names that a loop assigns are parameters of its body.
     public void VisitAsParameters(Expr target)
     {
         foreach (var name in target.Descendants().OfType<NameExpr>())
@@ -61,7 +61,7 @@ internal sealed class SymbolCollector(Symbols symbols)
         Visit(branch.Branches[0].Test);
         var original = _symbols;
         var body = Inner(original, () => Visit(branch.Branches[0].Body));
-        // Each elif is a nested if over the names of the ones before it.
+        // Each elif is an if nested in the previous one, and sees its names.
         var elifs = Inner(original, () =>
         {
             foreach (var (test, statements) in branch.Branches.Skip(1))

@@ -1,8 +1,8 @@
 namespace LocalLlm.Jinja.Runtime;
 
 /// <summary>
-/// The names of one scope while a template is analysed. Which variable a name means, and what it starts as, follows the
-/// rules of Jinja2's compiler (its <c>idtracking</c> module): they decide what leaks out of an <c>if</c> and not out of a <c>for</c>.
+/// The names of one scope during analysis. The variable that a name means, and its initial value, follow the rules of Jinja2's
+/// compiler (its <c>idtracking</c> module). These rules let assignments leak out of an <c>if</c> but not out of a <c>for</c>.
 /// </summary>
 internal sealed class Symbols(Symbols? parent, Function function, int level)
 {
@@ -69,7 +69,7 @@ internal sealed class Symbols(Symbols? parent, Function function, int level)
         _loads[name] = load;
     }
 
-    /// <summary>Merges the branches of an <c>if</c>: what any of them assigns may also keep its value from before.</summary>
+    /// <summary>Merges the branches of an <c>if</c>: a variable that any branch assigns may also keep its previous value.</summary>
     public void Merge(IReadOnlyList<Symbols> branches)
     {
         var stored = branches.SelectMany(branch => branch._stores).Where(name => !_stores.Contains(name)).ToHashSet(StringComparer.Ordinal);
@@ -85,17 +85,17 @@ internal sealed class Symbols(Symbols? parent, Function function, int level)
             _loads[name] = parent?.Owner(name) is null ? Load.Resolve : Load.Alias;
     }
 
-    /// <summary>The slot of a name as code in <paramref name="user"/> reaches it.</summary>
+    /// <summary>The slot of a name, as seen from code in <paramref name="user"/>.</summary>
     public Variable Variable(string name, Function user) => new(user.Depth - function.Depth, function.Slot(level, name));
 
-    /// <summary>What happens to the variables where this scope is entered.</summary>
+    /// <summary>What happens to the variables when this scope is entered.</summary>
     public Scope ToScope() => new([.. _loads.Select(load => new Scope.Load(
         Variable(load.Key, function),
         load.Value == Load.Resolve ? load.Key : null,
         load.Value == Load.Alias ? parent!.Owner(load.Key)!.Variable(load.Key, function) : null,
         load.Value == Load.Parameter))]);
 
-    /// <summary>Every name assigned in this scope or around it.</summary>
+    /// <summary>Every name assigned in this scope or in a surrounding one.</summary>
     public IEnumerable<string> AllStores()
     {
         for (var symbols = this; symbols is not null; symbols = symbols.Parent)

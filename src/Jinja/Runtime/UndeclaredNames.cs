@@ -2,7 +2,7 @@ using LocalLlm.Jinja.Nodes;
 
 namespace LocalLlm.Jinja.Runtime;
 
-/// <summary>Finds which special names a piece of template reads before it assigns them, nested scopes included.</summary>
+/// <summary>Finds the special names that a template part reads before it assigns them, nested scopes included.</summary>
 internal static class UndeclaredNames
 {
     public static HashSet<string> Find(IEnumerable<Node> nodes, params IEnumerable<string> names)

@@ -1,4 +1,4 @@
 namespace LocalLlm.Jinja.Runtime;
 
-/// <summary>Where a variable lives, seen from the code that uses it: so many functions out, at that slot.</summary>
+/// <summary>The place of a variable as seen from the code that uses it: the number of functions outwards, and the slot there.</summary>
 internal readonly record struct Variable(int Hops, int Slot);

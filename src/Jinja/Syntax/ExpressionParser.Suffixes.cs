@@ -2,10 +2,11 @@ using LocalLlm.Jinja.Nodes;
 
 namespace LocalLlm.Jinja.Syntax;
 
-/// <summary>What can follow a primary expression, and the targets of assignments.</summary>
+/// <summary>Parses what can follow a primary expression, and the targets of assignments.</summary>
 internal sealed partial class ExpressionParser
 {
-    // A call whose keyword is a word of Python is compiled in a way that lets a later keyword replace an earlier one.
+    // Jinja2 compiles a call with one of Python's keywords as an argument name differently: a later keyword argument may then
+    // replace an earlier one.
     private static readonly HashSet<string> PythonKeywords =
     [
         "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else",
@@ -140,9 +141,9 @@ internal sealed partial class ExpressionParser
         }
     });
 
-    /// <summary>Filters applied one after the other; null where there is no bar.</summary>
-    /// <param name="value">What they apply to; null for the text of a block.</param>
-    /// <param name="inTag">The first filter stands without a bar.</param>
+    /// <summary>Parses filters applied one after the other; null if there is no bar.</summary>
+    /// <param name="value">The value they apply to; null for the text of a block.</param>
+    /// <param name="inTag">Whether the first filter has no bar before it.</param>
     public FilterExpr? FilterChain(Expr? value, bool inTag = false)
     {
         FilterExpr? filter = null;
@@ -190,7 +191,7 @@ internal sealed partial class ExpressionParser
         return negated ? Checked(new NotExpr(test) { Line = line }) : test;
     }
 
-    /// <summary>What a <c>set</c>, <c>for</c> or <c>with</c> assigns to.</summary>
+    /// <summary>Parses the target of a <c>set</c>, <c>for</c> or <c>with</c>.</summary>
     public Expr Target(string? endName = null, bool withNamespace = false)
     {
         var target = TupleOf(() => Primary(withNamespace), endName, inParentheses: false);

@@ -5,13 +5,13 @@ namespace LocalLlm.Jinja.Syntax;
 /// <summary>Parses expressions by recursive descent, from the loosest operator to the tightest.</summary>
 internal sealed partial class ExpressionParser(TokenStream stream, int maxNesting)
 {
-    // A chain such as a + b + c nests to the left without recursion of the parser, but evaluating it recurses.
+    // The parser builds a chain such as a + b + c, nested to the left, without recursion, but evaluating it recurses.
     private readonly int _maxHeight = 4 * maxNesting;
     private int _depth;
 
     public Expr Expression(bool withConditional = true) => withConditional ? Conditional() : Or();
 
-    /// <summary>One expression, or several with commas between them as a tuple.</summary>
+    /// <summary>Parses one expression, or several separated by commas as a tuple.</summary>
     /// <param name="withConditional">Whether <c>a if b else c</c> is allowed.</param>
     /// <param name="endName">A name that ends the tuple after a comma.</param>
     /// <param name="inParentheses">Whether an empty tuple is allowed.</param>
@@ -46,7 +46,7 @@ internal sealed partial class ExpressionParser(TokenStream stream, int maxNestin
     private bool IsTupleEnd(string? endName) => stream.Current.Type is TokenType.VariableEnd or TokenType.BlockEnd
         || stream.Current.IsOperator(")") || (endName is not null && stream.Current.IsName(endName));
 
-    // Bounds the height of the tree, which bounds every recursion over it.
+    // Limits the height of the tree, which limits every recursion over it.
     private T Checked<T>(T expr)
         where T : Expr
     {

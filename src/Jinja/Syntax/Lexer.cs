@@ -3,8 +3,8 @@ using LocalLlm.Jinja.Values;
 namespace LocalLlm.Jinja.Syntax;
 
 /// <summary>
-/// Splits a template into tokens with the whitespace rules of chat templates (<c>trim_blocks</c>, <c>lstrip_blocks</c>,
-/// one trailing newline dropped). Behaves as Jinja2's lexer does, odd corners included.
+/// Splits a template into tokens with the whitespace rules of chat templates (<c>trim_blocks</c>, <c>lstrip_blocks</c>, one
+/// trailing newline dropped). It behaves like Jinja2's lexer, including its quirks.
 /// </summary>
 internal sealed class Lexer
 {
@@ -81,7 +81,7 @@ internal sealed class Lexer
         return -1;
     }
 
-    // Emits the text before a tag, stripped as the tag's sign and lstrip_blocks ask.
+    // Emits the text before a tag, stripped as the tag's sign and lstrip_blocks require.
     private void Data(int start, int end, char sign, bool isVariable)
     {
         var text = _source[start..end];
@@ -109,7 +109,7 @@ internal sealed class Lexer
             _lineStarting = _source[to - 1] == '\n';
     }
 
-    // {%- raw -%} as one unit; the end of the match, or -1.
+    // Matches {%- raw -%} as one unit; returns the end of the match, or -1.
     private int RawBegin(int tag)
     {
         var i = tag + 2;

@@ -7,10 +7,10 @@ namespace LocalLlm.Jinja.Syntax;
 /// <summary>Names, strings and numbers inside a tag.</summary>
 internal static class Literals
 {
-    // Python refuses to convert more digits than this between int and str.
+    // Python refuses to convert between int and str beyond this many digits.
     private const int MaxDigits = 4300;
 
-    /// <summary>Reads the literal at <paramref name="pos"/>; the position after it, or -1 where none starts there.</summary>
+    /// <summary>Reads the literal at <paramref name="pos"/>; returns the position after it, or -1 if none starts there.</summary>
     public static int Read(string source, int pos, int line, out Token token)
     {
         var c = source[pos];

@@ -25,7 +25,7 @@ internal sealed class Parser
         return new Parser(Lexer.Tokenize(source), limits.MaxNesting).Body([]);
     }
 
-    // Statements up to one of the end tags, which is the current token afterwards; to the end of the template without any.
+    // Parses statements up to one of the end tags, which is then the current token; without end tags, to the end of the template.
     private Stmt[] Body(string[] endTags)
     {
         var body = new List<Stmt>();
@@ -72,7 +72,7 @@ internal sealed class Parser
         return _stream.Fail(message);
     }
 
-    // The body of a tag whose opening part was just read.
+    // Parses the body of a tag whose opening part was just read.
     private Stmt[] Statements(params string[] endTags)
     {
         _stream.SkipOperator(":");

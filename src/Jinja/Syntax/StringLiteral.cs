@@ -3,7 +3,7 @@ using System.Text;
 
 namespace LocalLlm.Jinja.Syntax;
 
-/// <summary>The escapes of a Python string literal, as Jinja2 decodes them.</summary>
+/// <summary>Decodes the escapes of a Python string literal as Jinja2 does.</summary>
 internal static class StringLiteral
 {
     public static string Unescape(string raw, int line)
@@ -44,7 +44,7 @@ internal static class StringLiteral
         return result.ToString();
     }
 
-    // Jinja2 rewrites characters beyond ASCII as escapes before it decodes, so a backslash in front of one
+    // Before decoding, Jinja2 rewrites characters beyond ASCII as escapes. A backslash in front of such a character therefore
     // escapes the backslash of that escape.
     private static string ToAscii(string raw)
     {

@@ -1,6 +1,6 @@
 namespace LocalLlm.Jinja.Syntax;
 
-/// <summary>The tokens of a template with the position of the parser.</summary>
+/// <summary>The tokens of a template, and the parser's position in them.</summary>
 internal sealed class TokenStream(List<Token> tokens)
 {
     private int _position;
@@ -9,7 +9,7 @@ internal sealed class TokenStream(List<Token> tokens)
 
     public Token Ahead => tokens[Math.Min(_position + 1, tokens.Count - 1)];
 
-    /// <summary>Moves past the current token and returns it; stays at the end.</summary>
+    /// <summary>Returns the current token and moves past it, except at the end.</summary>
     public Token Next()
     {
         var token = Current;

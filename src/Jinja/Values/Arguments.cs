@@ -7,7 +7,7 @@ internal sealed class Arguments(object?[] positional, PyDict? named = null)
 
     public object?[] Positional { get; } = positional;
 
-    /// <summary>Keyword arguments in order; null where there are none.</summary>
+    /// <summary>Keyword arguments in order; null if there are none.</summary>
     public PyDict? Named { get; } = named;
 
     public int NamedCount => Named?.Count ?? 0;

@@ -3,13 +3,15 @@ using System.Numerics;
 
 namespace LocalLlm.Jinja.Values;
 
-/// <summary>Floats with a given number of digits, exact and rounded half to even, as Python's <c>%f</c>, <c>%e</c> and <c>%g</c>.</summary>
+/// <summary>
+/// Floats with a given number of digits, exact and rounded half to even, like Python's <c>%f</c>, <c>%e</c> and <c>%g</c>.
+/// </summary>
 internal static class DecimalText
 {
-    // The smallest double has 1,074 fractional digits; more can only be zeros.
+    // The smallest double has 1,074 fractional digits; further digits can only be zeros.
     public const int MaxPrecision = 1100;
 
-    /// <summary>Finite <paramref name="value"/> with so many digits after the point; without sign.</summary>
+    /// <summary>A finite <paramref name="value"/> with a number of digits after the point; without sign.</summary>
     public static string Fixed(double value, int digits)
     {
         var text = Scale(value, digits).ToString(CultureInfo.InvariantCulture);
@@ -19,13 +21,15 @@ internal static class DecimalText
         return text[..^digits] + "." + text[^digits..];
     }
 
-    /// <summary>Finite <paramref name="value"/> with so many significant digits; the digits and the exponent of the first.</summary>
+    /// <summary>
+    /// A finite <paramref name="value"/> with a number of significant digits: the digits, and the exponent of the first one.
+    /// </summary>
     public static (string Digits, int Exponent) Significant(double value, int count)
     {
         if (value == 0)
             return (new string('0', count), 0);
         var exponent = (int)Math.Floor(Math.Log10(Math.Abs(value)));
-        // The logarithm can be one off, and rounding can carry into one more digit.
+        // The logarithm can be off by one, and rounding can carry into one more digit.
         for (exponent--; ; exponent++)
         {
             var digits = Scale(value, count - 1 - exponent).ToString(CultureInfo.InvariantCulture);
@@ -34,7 +38,7 @@ internal static class DecimalText
         }
     }
 
-    /// <summary>Rounds to so many digits after the point (before it where negative), half to even.</summary>
+    /// <summary>Rounds to a number of digits after the point (before it if negative), half to even.</summary>
     public static double Round(double value, int digits)
     {
         if (!double.IsFinite(value) || digits > 330)

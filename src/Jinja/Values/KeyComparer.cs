@@ -5,7 +5,7 @@ namespace LocalLlm.Jinja.Values;
 /// <summary>Equality and hashing of dictionary keys; a list or a dictionary as a key is a type error.</summary>
 internal sealed class KeyComparer : IEqualityComparer<object>
 {
-    // Tuples of tuples: deeper keys than this are refused rather than hashed.
+    // Tuples can contain tuples: deeper keys than this are refused rather than hashed.
     private const int MaxDepth = 50;
 
     public static readonly KeyComparer Instance = new();

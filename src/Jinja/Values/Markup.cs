@@ -1,6 +1,6 @@
 namespace LocalLlm.Jinja.Values;
 
-/// <summary>Text that was escaped or marked safe; joining it with plain text escapes the plain text.</summary>
+/// <summary>Text that was escaped or marked safe; joining plain text to it escapes the plain text.</summary>
 internal sealed class Markup(string text)
 {
     public string Text { get; } = text;
@@ -17,7 +17,7 @@ internal sealed class Markup(string text)
         return new Markup(c.Text(escaped));
     }
 
-    /// <summary>Wraps the strings in the result of a method on markup.</summary>
+    /// <summary>Wraps the strings in the result of a method called on markup.</summary>
     public static object? Wrap(object? value) => value switch
     {
         string s => new Markup(s),

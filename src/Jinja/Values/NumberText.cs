@@ -3,7 +3,7 @@ using System.Numerics;
 
 namespace LocalLlm.Jinja.Values;
 
-/// <summary>Numbers to text and back, as Python writes and reads them.</summary>
+/// <summary>Writes and reads numbers as Python does.</summary>
 internal static class NumberText
 {
     // Python refuses longer conversions between int and str.
@@ -67,7 +67,7 @@ internal static class NumberText
         return (digits.Length == 0 ? "0" : digits, exponent);
     }
 
-    /// <summary>Python's <c>int(text, base)</c>; null where the text is no integer.</summary>
+    /// <summary>Python's <c>int(text, base)</c>; null if the text is not an integer.</summary>
     public static object? ParseInteger(string text, long radix = 10)
     {
         if (radix is not 0 and (< 2 or > 36))
@@ -106,7 +106,7 @@ internal static class NumberText
         return PyNumber.Normalize(negative ? -value : value);
     }
 
-    /// <summary>Python's <c>float(text)</c>; null where the text is no number.</summary>
+    /// <summary>Python's <c>float(text)</c>; null if the text is not a number.</summary>
     public static double? ParseFloat(string text)
     {
         var s = PyText.Trim(text);
@@ -125,7 +125,7 @@ internal static class NumberText
             var c = DecimalDigit(s[i]);
             if (c == '_')
             {
-                // An underscore stands only between two digits.
+                // An underscore is allowed only between two digits.
                 if (i == 0 || i + 1 == s.Length || !char.IsAsciiDigit(DecimalDigit(s[i - 1])) || !char.IsAsciiDigit(DecimalDigit(s[i + 1])))
                     return null;
                 continue;

@@ -54,7 +54,7 @@ internal static class Py
         _ => PyRepr.Write(c, value),
     };
 
-    /// <summary>The representation of a scalar for a message.</summary>
+    /// <summary>The representation of a scalar in messages.</summary>
     public static string ShortRepr(object? value) => value switch
     {
         null => "None",
@@ -117,7 +117,7 @@ internal static class Py
         }
     }
 
-    /// <summary>A new list of what <paramref name="value"/> yields.</summary>
+    /// <summary>A new list of the items of <paramref name="value"/>.</summary>
     public static List<object?> ToList(RenderContext c, object? value)
     {
         if (value is List<object?> list)
@@ -186,7 +186,7 @@ internal static class Py
         return true;
     }
 
-    /// <summary>The order of two values that Python can order; null for NaN. <paramref name="op"/> is for the message.</summary>
+    /// <summary>Compares two values that Python can order; null for NaN. Error messages use <paramref name="op"/>.</summary>
     public static int? Compare(RenderContext c, object? x, object? y, string op)
     {
         c.Step();

@@ -3,10 +3,10 @@ using System.Text;
 
 namespace LocalLlm.Jinja.Values;
 
-/// <summary>Unicode's full case mapping, where .NET's invariant culture has the simple one.</summary>
+/// <summary>Unicode's full case mapping; .NET's invariant culture has only the simple one.</summary>
 internal static class PyCasing
 {
-    // Characters whose uppercase is several characters or differs otherwise: code=code,code (Unicode SpecialCasing).
+    // Characters whose uppercase is several characters or otherwise special: code=code,code (Unicode SpecialCasing).
     private const string SpecialUpper =
         "df=53,53 131=49 149=2bc,4e 1f0=4a,30c 390=399,308,301 3b0=3a5,308,301 587=535,552 1e96=48,331 1e97=54,308 1e98=57,30a " +
         "1e99=59,30a 1e9a=41,2be 1f50=3a5,313 1f52=3a5,313,300 1f54=3a5,313,301 1f56=3a5,313,342 1f80=1f08,399 1f81=1f09,399 " +
@@ -68,7 +68,7 @@ internal static class PyCasing
         var offset = 0;
         for (var i = 0; i < text.Length; i++)
         {
-            // Only one character has a lower case of another length.
+            // Only this character has a lower case of another length.
             var width = text[i] == '\u0130' ? 2 : char.IsSurrogatePair(text, i) ? 2 : 1;
             result.Append(inWord ? lower.AsSpan(offset, width) : TitleCharacter(PyText.At(text, i)));
             inWord = IsCased(text, i);
@@ -95,7 +95,7 @@ internal static class PyCasing
             && Special.TryGetValue(Rune.GetRuneAt(character, 0).Value, out var full) ? full[0] + Lower(full[1..]) : simple,
     };
 
-    // Sigma at the end of a word: a letter before it, none after it, ignoring what has no case of its own.
+    // A sigma at the end of a word: a letter before it and none after it, ignoring characters without case.
     private static bool IsFinalSigma(string text, int index)
     {
         var before = index - 1;

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace LocalLlm.Jinja.Values;
 
 /// <summary>
-/// Python's arithmetic: integers without bound (held as <see cref="long"/> where they fit, else <see cref="BigInteger"/>),
-/// floats, and <c>bool</c> as an integer.
+/// Python's arithmetic: unbounded integers (held as <see cref="long"/> if they fit, else as <see cref="BigInteger"/>), floats,
+/// and <c>bool</c> as an integer.
 /// </summary>
 internal static class PyNumber
 {
@@ -30,7 +30,7 @@ internal static class PyNumber
         _ => (BigInteger)value,
     };
 
-    /// <summary>An integer argument such as a width; false for anything that is no integer. Saturates.</summary>
+    /// <summary>An integer argument such as a width; false for a value that is not an integer. Saturates.</summary>
     public static bool TryIndex(object? value, out long index)
     {
         index = value switch
@@ -56,7 +56,7 @@ internal static class PyNumber
         }
     }
 
-    /// <summary>The order of two numbers, exact across types; null where one is not a number (NaN).</summary>
+    /// <summary>Compares two numbers exactly, across types; null if one is NaN.</summary>
     public static int? Compare(object x, object y)
     {
         if (x is long a && y is long b)
@@ -173,7 +173,7 @@ internal static class PyNumber
             throw TemplateException.Arithmetic(message);
     }
 
-    // The quotient of two integers, correctly rounded also where they do not fit a double.
+    // The quotient of two integers, correctly rounded even if they do not fit a double.
     private static double Ratio(BigInteger x, BigInteger y)
     {
         const long Exact = 1L << 53;

@@ -103,14 +103,14 @@ internal static class PyText
         return HasSurrogates(text) ? text.Substring(from, Offset(text[from..], stop - start)) : text[from..Math.Min(stop, text.Length)];
     }
 
-    /// <summary>The order of two strings by code points.</summary>
+    /// <summary>Compares two strings by code points.</summary>
     public static int Compare(string x, string y)
     {
         var same = x.AsSpan().CommonPrefixLength(y);
         if (same == x.Length || same == y.Length)
             return x.Length.CompareTo(y.Length);
         char a = x[same], b = y[same];
-        // Surrogates stand for code points above every other unit.
+        // Surrogates encode code points that are greater than any other unit.
         if (char.IsSurrogate(a) != char.IsSurrogate(b))
             return char.IsSurrogate(a) ? 1 : -1;
         return a.CompareTo(b);

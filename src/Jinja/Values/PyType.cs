@@ -2,7 +2,7 @@ using LocalLlm.Jinja.Runtime;
 
 namespace LocalLlm.Jinja.Values;
 
-/// <summary>A class whose instances a template can make, such as <c>namespace</c>.</summary>
+/// <summary>A class that a template can instantiate, such as <c>namespace</c>.</summary>
 internal sealed class PyType(string fullName, Func<RenderContext, Arguments, object?> create) : ICallable
 {
     public string TypeName => "type";

@@ -7,8 +7,8 @@ internal sealed class Signature
     private readonly (string Name, object? Default)[] _parameters;
 
     /// <param name="function">The name used in messages.</param>
-    /// <param name="parameters">Names with their defaults; <see cref="Missing.Value"/> marks a required one, a name in
-    /// angle brackets one that takes no keyword.</param>
+    /// <param name="parameters">Names with their defaults. <see cref="Missing.Value"/> marks a required parameter; a name in
+    /// angle brackets cannot be used as a keyword.</param>
     public Signature(string function, params (string Name, object? Default)[] parameters)
     {
         _function = function;

@@ -1,8 +1,8 @@
 namespace LocalLlm.Jinja.Values;
 
 /// <summary>
-/// Jinja2's lenient undefined value: prints as nothing, is false and empty, and fails on anything else with a message that
-/// tells where it came from.
+/// Jinja2's lenient undefined value. It prints as nothing, is false and empty, and fails in any other operation with a message
+/// that says where it came from.
 /// </summary>
 internal sealed class Undefined
 {
