@@ -4,18 +4,18 @@ using System.Security.Cryptography;
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// A keyed multiply-and-fold hash (64 × 64 → 128 bits, halves xor-ed). The key is secret per process so that nobody can
-/// craft prompts that all fall into one bucket; it does not need to be collision-free (see <see cref="IBlockHasher"/>).
+/// A keyed multiply-and-fold hash (64 × 64 → 128 bits, halves xor-ed). Each process has a secret key, so that no client can craft prompts
+/// that all fall into one bucket. The hash need not be collision-free (see <see cref="IBlockHasher"/>).
 /// </summary>
 internal sealed class BlockHasher : IBlockHasher
 {
     private const ulong Multiplier = 0x9E37_79B9_7F4A_7C15; // 2^64 / golden ratio, odd
     private readonly ulong _key;
 
-    /// <summary>A hasher with a given key; equal keys give equal hashes.</summary>
+    /// <summary>Creates a hasher with a given key; equal keys give equal hashes.</summary>
     public BlockHasher(ulong key) => _key = key;
 
-    /// <summary>A hasher with a random key.</summary>
+    /// <summary>Creates a hasher with a random key.</summary>
     public static BlockHasher CreateRandom()
     {
         Span<ulong> key = stackalloc ulong[1];

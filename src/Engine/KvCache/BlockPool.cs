@@ -1,9 +1,9 @@
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// The blocks of the paged KV cache: numbers 0 to <see cref="NumBlocks"/> - 1, all made up front, each with a reference
-/// count. A block with no references is on the free list, whose head is reused first; if it is also in the prefix index
-/// it may still be hit there until it is reused. Allocate, reference and release are O(1) and allocate no memory.
+/// The blocks of the paged KV cache: numbers 0 to <see cref="NumBlocks"/> - 1, all created up front, each with a reference
+/// count. Blocks without references are on the free list, whose head is reused first. A free block that is also in the prefix index can
+/// still be hit until it is reused. Allocate, reference and release are O(1) and allocate no memory.
 /// </summary>
 internal sealed class BlockPool
 {
@@ -14,7 +14,7 @@ internal sealed class BlockPool
 
     /// <summary>Creates the pool with every block free.</summary>
     /// <param name="numBlocks">Number of blocks, at least 1.</param>
-    /// <param name="index">The prefix cache over the same blocks, or null when prefix caching is off.</param>
+    /// <param name="index">The prefix cache over the same blocks, or null if prefix caching is off.</param>
     public BlockPool(int numBlocks, PrefixIndex? index)
     {
         NumBlocks = numBlocks;
@@ -42,7 +42,7 @@ internal sealed class BlockPool
     public int References(int block) => _references[block];
 
     /// <summary>Takes the least recently used free block, with one reference; its cached content is evicted.</summary>
-    /// <exception cref="EngineException">No block is free: the caller did not ask <see cref="NumFree"/> first.</exception>
+    /// <exception cref="EngineException">No block is free: the caller did not check <see cref="NumFree"/> first.</exception>
     public int Allocate()
     {
         var block = _next[Sentinel];
@@ -54,7 +54,7 @@ internal sealed class BlockPool
         return block;
     }
 
-    /// <summary>Adds a reference, taking the block off the free list if it was there: a prefix-cache hit.</summary>
+    /// <summary>Adds a reference after a prefix-cache hit; takes the block off the free list if it was there.</summary>
     public void AddReference(int block)
     {
         if (_references[block]++ == 0)
@@ -62,8 +62,8 @@ internal sealed class BlockPool
     }
 
     /// <summary>
-    /// Drops a reference. With the last one the block is free: at the tail (reused last) if it can be hit, else at the head.
-    /// A sequence releases its blocks last to first, so that its tail is evicted before the prefix that others may share.
+    /// Drops a reference. Without references the block is free: at the tail (reused last) if it can still be hit, else at the head.
+    /// A sequence releases its blocks last to first, so that its tail is evicted before the prefix that other sequences may share.
     /// </summary>
     /// <exception cref="EngineException">The block had no reference: it was freed twice.</exception>
     public void Release(int block)

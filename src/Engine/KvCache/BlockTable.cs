@@ -1,10 +1,10 @@
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// One sequence's blocks in order: token position p lives in block <c>Blocks[p / blockSize]</c> at slot <c>p % blockSize</c>.
-/// Owned by the sequence, changed only by the <see cref="KvCacheManager"/> it was given to; every entry is one reference.
+/// One sequence's blocks in order: token position p is in block <c>Blocks[p / blockSize]</c> at slot <c>p % blockSize</c>. The sequence
+/// owns the table, and only its <see cref="KvCacheManager"/> changes it. Every entry counts as one reference.
 /// </summary>
-/// <param name="cacheSalt">Separates this sequence's prefixes from those of any other salt; null is a salt of its own.</param>
+/// <param name="cacheSalt">Separates this sequence's prefixes from those of every other salt; null counts as a salt of its own.</param>
 internal sealed class BlockTable(string? cacheSalt = null)
 {
     private int[] _blocks = [];
@@ -22,7 +22,7 @@ internal sealed class BlockTable(string? cacheSalt = null)
     /// </summary>
     public ReadOnlyMemory<int> Blocks => _blocks.AsMemory(0, Count);
 
-    /// <summary>How many leading blocks are settled in the prefix cache (hit there, or registered).</summary>
+    /// <summary>How many leading blocks are in the prefix cache (found there, or registered).</summary>
     internal int NumCached { get; private set; }
 
     /// <summary>Prefix id after the first <see cref="NumCached"/> blocks.</summary>
@@ -47,7 +47,7 @@ internal sealed class BlockTable(string? cacheSalt = null)
     }
 
     /// <summary>
-    /// The chained hash of block <paramref name="position"/>, computed once for the sequence's life: tokens are only ever appended.
+    /// The chained hash of block <paramref name="position"/>. It is computed only once, because tokens are only ever appended.
     /// </summary>
     internal ulong HashAt(int position, ReadOnlySpan<int> tokenIds, int blockSize, PrefixIndex index)
     {

@@ -1,12 +1,12 @@
 namespace LocalLlm.KvCache;
 
-/// <summary>Draws the blocks of KV caches as characters, for people who watch it.</summary>
+/// <summary>Draws the blocks of KV caches as characters, for people to watch.</summary>
 internal static class KvBlockMap
 {
     private const int Shares = 9;
 
-    /// <summary>A character a cell, as <see cref="LlmEngine.MapKvBlocksAsync"/> says.</summary>
-    /// <param name="caches">Of one size, drawn one after the other.</param>
+    /// <summary>Draws one character for each cell, as <see cref="LlmEngine.MapKvBlocksAsync"/> documents.</summary>
+    /// <param name="caches">Caches of one size, drawn one after the other.</param>
     /// <param name="cells">Max number of characters.</param>
     public static string Draw(IReadOnlyList<KvCacheManager> caches, int cells)
     {

@@ -1,6 +1,6 @@
 namespace LocalLlm.KvCache;
 
-/// <summary>The error of a broken KV-cache invariant: a fault of the engine, after which no answer can be trusted.</summary>
+/// <summary>The error of a broken KV-cache invariant: a fault of the engine, after which no response can be trusted.</summary>
 internal static class KvCacheIntegrity
 {
     public static EngineException Broken(string found) =>

@@ -1,8 +1,8 @@
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// Hands blocks of the paged KV cache to sequences and finds prefixes that are already computed. Bookkeeping only: it
-/// never sees a tensor. Not thread-safe; the engine loop owns it.
+/// Hands blocks of the paged KV cache to sequences and finds prefixes that are already computed. It only keeps records and never touches a
+/// tensor. Not thread-safe; the engine loop owns it.
 /// </summary>
 internal sealed class KvCacheManager
 {
@@ -15,8 +15,8 @@ internal sealed class KvCacheManager
     /// <summary>Creates the manager with every block free.</summary>
     /// <param name="numBlocks">Number of blocks, at least 1.</param>
     /// <param name="blockSize">Tokens per block, at least 1.</param>
-    /// <param name="enablePrefixCaching">Whether computed blocks are kept for later sequences with the same prefix.</param>
-    /// <param name="hasher">The block hash; null: one with a random key.</param>
+    /// <param name="enablePrefixCaching">Whether to keep computed blocks for later sequences with the same prefix.</param>
+    /// <param name="hasher">The block hasher; null: one with a random key.</param>
     /// <exception cref="EngineException">The sizes are out of range.</exception>
     public KvCacheManager(int numBlocks, int blockSize = 16, bool enablePrefixCaching = true, IBlockHasher? hasher = null)
     {
@@ -45,7 +45,7 @@ internal sealed class KvCacheManager
     /// <summary>Blocks that no sequence holds.</summary>
     public int NumFreeBlocks => _pool.NumFree;
 
-    /// <summary>Blocks whose content can be hit, held or free.</summary>
+    /// <summary>Blocks whose content can be hit, whether held or free.</summary>
     public int NumCachedBlocks => _index?.Count ?? 0;
 
     /// <summary>Share of blocks held by sequences, 0 to 1.</summary>
@@ -54,7 +54,7 @@ internal sealed class KvCacheManager
     /// <summary>Whether prefixes are cached at all.</summary>
     public bool PrefixCachingEnabled => _index is not null;
 
-    /// <summary>Blocks that <paramref name="numTokens"/> tokens take.</summary>
+    /// <summary>Number of blocks for <paramref name="numTokens"/> tokens.</summary>
     public int BlocksFor(int numTokens) => (int)(((long)numTokens + BlockSize - 1) / BlockSize);
 
     /// <summary>How many block tables hold the block.</summary>
@@ -64,8 +64,8 @@ internal sealed class KvCacheManager
     public bool IsCached(int block) => _index is not null && _index.Contains(block);
 
     /// <summary>
-    /// The longest cached prefix of a sequence, in whole blocks, always leaving at least one token to compute (its logits
-    /// are needed). No side effect: the blocks belong to the caller only after <see cref="TryAllocate"/> took them.
+    /// Finds the longest cached prefix of a sequence, in whole blocks. It always leaves at least one token to compute, because its logits
+    /// are needed. No side effect: the caller owns the blocks only after <see cref="TryAllocate"/> has taken them.
     /// </summary>
     /// <param name="table">The sequence's table, which holds no block yet.</param>
     /// <param name="tokenIds">All known tokens of the sequence.</param>
@@ -92,7 +92,7 @@ internal sealed class KvCacheManager
     }
 
     /// <summary>
-    /// Free blocks that <see cref="TryAllocate"/> with the same arguments would take, cached ones without an owner included.
+    /// Free blocks that <see cref="TryAllocate"/> with the same arguments would take, including cached blocks that no sequence holds.
     /// </summary>
     public int FreeBlocksNeeded(BlockTable table, int numTokens, ReadOnlySpan<int> computedBlocks = default)
     {
@@ -102,11 +102,11 @@ internal sealed class KvCacheManager
         return needed;
     }
 
-    /// <summary>Extends a table so that it covers the first <paramref name="numTokens"/> positions.</summary>
+    /// <summary>Extends a table to cover the first <paramref name="numTokens"/> positions.</summary>
     /// <param name="table">The table.</param>
-    /// <param name="numTokens">Positions to cover, the ones it covers already and the computed ones included.</param>
-    /// <param name="computedBlocks">What <see cref="FindComputedBlocks"/> just returned for this (empty) table, or nothing.</param>
-    /// <returns>False, with nothing changed, if the free blocks do not suffice.</returns>
+    /// <param name="numTokens">Positions to cover, including those already covered and the computed ones.</param>
+    /// <param name="computedBlocks">The latest result of <see cref="FindComputedBlocks"/> for this (empty) table, or nothing.</param>
+    /// <returns>False, with nothing changed, if there are too few free blocks.</returns>
     public bool TryAllocate(BlockTable table, int numTokens, ReadOnlySpan<int> computedBlocks = default)
     {
         if (FreeBlocksNeeded(table, numTokens, computedBlocks) > NumFreeBlocks)
@@ -116,7 +116,7 @@ internal sealed class KvCacheManager
         else if (computedBlocks.Length > 0)
             throw KvCacheIntegrity.Broken($"cached blocks were given to a sequence that already holds {table.Count} blocks");
 
-        // References first: a hit that is still on the free list must not be taken as a new block below.
+        // Add references first: a hit that is still on the free list must not be allocated as a new block below.
         foreach (var block in computedBlocks)
         {
             _pool.AddReference(block);
@@ -131,8 +131,8 @@ internal sealed class KvCacheManager
     }
 
     /// <summary>
-    /// Registers the table's full blocks with the prefix cache. To be called only after the step that computed them has
-    /// completed: an entry made earlier could be hit while, or although, its content was never written.
+    /// Registers the table's full blocks with the prefix cache. Call this only after the step that computed them has completed: an entry
+    /// added earlier could be hit before its content is written, or although it never is.
     /// </summary>
     /// <param name="table">The table.</param>
     /// <param name="tokenIds">The sequence's tokens, at least the computed ones.</param>
@@ -151,7 +151,7 @@ internal sealed class KvCacheManager
         }
     }
 
-    /// <summary>Gives all blocks of a table back, last to first; the table is then empty and may be used again.</summary>
+    /// <summary>Releases all blocks of a table, last to first; the table is then empty and may be used again.</summary>
     public void Free(BlockTable table)
     {
         var blocks = table.Blocks.Span;
@@ -161,8 +161,8 @@ internal sealed class KvCacheManager
     }
 
     /// <summary>
-    /// Takes the table's blocks out of the prefix cache and keeps later ones out: the sequence failed, so what it wrote (or
-    /// read) may be bad. It still holds its blocks, and so do others.
+    /// Removes the table's blocks from the prefix cache and keeps later ones out, after the sequence has failed: what it wrote or read may
+    /// be bad. This sequence, and others, still hold the blocks.
     /// </summary>
     public void Distrust(BlockTable table)
     {
@@ -174,8 +174,8 @@ internal sealed class KvCacheManager
     }
 
     /// <summary>
-    /// Empties the prefix cache. Sequences keep the blocks they hold, but nothing computed before the reset can be hit again,
-    /// nor what they go on to compute on top of it.
+    /// Empties the prefix cache. Sequences keep the blocks they hold. Nothing computed before the reset can be hit again, nor anything
+    /// that sequences compute on top of it.
     /// </summary>
     public void ResetPrefixCache()
     {
@@ -183,7 +183,7 @@ internal sealed class KvCacheManager
         _index?.Clear();
     }
 
-    /// <summary>Verifies that free + referenced = all, every reference count, the free list and the prefix index.</summary>
+    /// <summary>Verifies that free + referenced = all, and every reference count, the free list and the prefix index.</summary>
     /// <param name="live">Every table that holds blocks, each once.</param>
     /// <exception cref="EngineException">Kind EngineDead, with the numbers.</exception>
     public void CheckIntegrity(IEnumerable<BlockTable> live)

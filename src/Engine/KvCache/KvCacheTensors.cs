@@ -7,13 +7,13 @@ namespace LocalLlm.KvCache;
 internal static class KvCacheTensors
 {
     /// <summary>
-    /// Allocates the caches of all layers; the caller owns them. They are left uninitialised: no attention reads a slot that was not
-    /// written, and the host commits a page when it is first written.
+    /// Allocates the caches of all layers; the caller owns them. The memory is uninitialised: attention never reads a slot that was not
+    /// written, and the host commits a page only when it is first written.
     /// </summary>
-    /// <param name="ops">The device, which says how a block lies in memory.</param>
-    /// <param name="spec">What the model keeps.</param>
+    /// <param name="ops">The device, which defines a block's memory layout.</param>
+    /// <param name="spec">What the model caches.</param>
     /// <param name="blocks">Number of blocks.</param>
-    /// <param name="type">Of the elements: one that is computed in, or <see cref="KvCacheSpec.Float8"/>.</param>
+    /// <param name="type">Type of the elements: one that the device computes in, or <see cref="KvCacheSpec.Float8"/>.</param>
     public static IReadOnlyList<KvLayerCache> Allocate(IDeviceOps ops, KvCacheSpec spec, int blocks, ScalarType type)
     {
         var caches = new List<KvLayerCache>(spec.Layers.Count);

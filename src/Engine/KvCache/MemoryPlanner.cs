@@ -2,16 +2,16 @@ using System.Globalization;
 
 namespace LocalLlm.KvCache;
 
-/// <summary>What a model needs, and what it was allowed.</summary>
+/// <summary>The memory that a model needs, and the limits that the options set.</summary>
 internal sealed record MemoryRequest
 {
     /// <summary>Bytes that the device has free.</summary>
     public required long AvailableBytes { get; init; }
 
-    /// <summary>Share of them for the engine.</summary>
+    /// <summary>The engine's share of those bytes.</summary>
     public required double Utilization { get; init; }
 
-    /// <summary>The weights as they will lie in memory.</summary>
+    /// <summary>The weights in their final form in memory.</summary>
     public required long WeightBytes { get; init; }
 
     /// <summary>Activations and logits of the largest step.</summary>
@@ -29,33 +29,33 @@ internal sealed record MemoryRequest
     /// <summary>The model's own context length.</summary>
     public required int ModelLength { get; init; }
 
-    /// <summary>The length asked for, or null.</summary>
+    /// <summary>The requested length, or null.</summary>
     public int? MaxModelLen { get; init; }
 
-    /// <summary>Most sequences that run at once: more blocks than all of them can fill are of no use.</summary>
+    /// <summary>Maximum number of running sequences: more blocks than all of them can fill would be useless.</summary>
     public required int MaxNumSeqs { get; init; }
 
-    /// <summary>Bytes for the KV cache, or null.</summary>
+    /// <summary>Requested bytes for the KV cache, or null.</summary>
     public long? KvCacheMemoryBytes { get; init; }
 
-    /// <summary>Number of blocks, or null.</summary>
+    /// <summary>Requested number of blocks, or null.</summary>
     public int? NumBlocksOverride { get; init; }
 }
 
 /// <summary>
-/// Sizes the KV cache from what the device has. A context that was not asked for is cut to what fits; one that was is refused with what
-/// would fit.
+/// Sizes the KV cache from the device's memory. If the context length is not requested, it is cut to what fits. A requested length that
+/// does not fit is refused, with a length that would.
 /// </summary>
 internal static class MemoryPlanner
 {
     private const int MinModelLen = 2;
 
-    // The allocator keeps about a hundred bytes for every block, however small the block is.
+    // The allocator keeps about a hundred bytes for every block, however small.
     private const int BookkeepingBytes = 128;
     private const int MaxBlocks = 1 << 19;
 
     /// <summary>Creates the plan.</summary>
-    /// <exception cref="EngineException">Kind Environment: too little memory; the message holds the figures and settings that
+    /// <exception cref="EngineException">Kind Environment: too little memory; the message states the figures, and settings that would
     /// fit.</exception>
     public static MemoryPlan Plan(MemoryRequest request)
     {

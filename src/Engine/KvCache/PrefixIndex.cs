@@ -1,13 +1,14 @@
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// Which blocks hold which prefix: a hash table over block numbers, all memory made up front.
+/// Maps prefixes to the blocks that hold them: a hash table over block numbers, with all memory allocated up front.
 /// </summary>
 /// <remarks>
-/// Every distinct prefix (salt, all tokens up to the end of the block) gets an id that is never used again; blocks with
-/// the same prefix share it. A block is found only if its hash, its tokens, its salt and the id of the prefix before it
-/// are all equal, so by induction the whole chain is equal and no forged or accidental hash collision can hit.
-/// A block whose parent's prefix has left the index can no longer be found; that wastes a cache entry, never an answer.
+/// Every distinct prefix (salt, and all tokens up to the end of the block) gets an id that is never reused; blocks with
+/// the same prefix share it. A lookup finds a block only if its hash, its tokens, its salt and the id of the prefix before it
+/// are all equal. By induction the whole chain is then equal, so no forged or accidental hash collision can hit.
+/// If the prefix of a block's parent has left the index, the block can no longer be found. That wastes a cache entry but never harms a
+/// response.
 /// </remarks>
 internal sealed class PrefixIndex
 {
@@ -44,9 +45,9 @@ internal sealed class PrefixIndex
     /// <summary>The chained hash of one full block; the salt counts on the first block only.</summary>
     public ulong Hash(ulong parentHash, ReadOnlySpan<int> tokenIds, string? salt) => _hasher.Hash(parentHash, tokenIds, salt);
 
-    /// <summary>A block that holds exactly this prefix, or -1.</summary>
+    /// <summary>Finds a block that holds exactly this prefix; -1 if none.</summary>
     /// <param name="hash">The block's chained hash.</param>
-    /// <param name="parentId">Prefix id of the block before it, or <see cref="Root"/>.</param>
+    /// <param name="parentId">Prefix id of the previous block, or <see cref="Root"/>.</param>
     /// <param name="tokenIds">One block of tokens.</param>
     /// <param name="salt">The cache salt on the first block, null on all others.</param>
     public int Find(ulong hash, long parentId, ReadOnlySpan<int> tokenIds, string? salt)
@@ -61,7 +62,7 @@ internal sealed class PrefixIndex
         return None;
     }
 
-    /// <summary>Adds a block that is fully computed; returns its prefix id. Arguments as for <see cref="Find"/>.</summary>
+    /// <summary>Adds a fully computed block and returns its prefix id. Arguments as for <see cref="Find"/>.</summary>
     public long Add(int block, ulong hash, long parentId, ReadOnlySpan<int> tokenIds, string? salt)
     {
         if (Contains(block))
@@ -86,7 +87,7 @@ internal sealed class PrefixIndex
         return entry.Id;
     }
 
-    /// <summary>Takes a block out; without effect if it is not in.</summary>
+    /// <summary>Removes a block; without effect if it is not in the index.</summary>
     public void Remove(int block)
     {
         if (!Contains(block))
@@ -102,7 +103,7 @@ internal sealed class PrefixIndex
         Count--;
     }
 
-    /// <summary>Takes every block out.</summary>
+    /// <summary>Removes every block.</summary>
     public void Clear()
     {
         Array.Clear(_entries);

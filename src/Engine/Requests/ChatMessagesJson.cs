@@ -3,15 +3,15 @@ using System.Text.Json;
 namespace LocalLlm.Requests;
 
 /// <summary>
-/// Brings what a model once produced, as clients of several APIs keep it, into the one form that the engine reads: thoughts into
-/// <c>reasoning_content</c>, calls of tools into <c>tool_calls</c>, their results into messages of role <c>tool</c>. Half of a surrogate
-/// pair in such a message becomes U+FFFD, as .NET's own clients write it.
+/// Converts earlier model output in a chat, in the forms that clients of several APIs keep, into the one form that the engine reads:
+/// thoughts into <c>reasoning_content</c>, tool calls into <c>tool_calls</c>, tool results into messages of role <c>tool</c>. A lone
+/// surrogate in such a message becomes U+FFFD, as .NET's own clients write it.
 /// </summary>
 public static class ChatMessagesJson
 {
-    /// <summary>Reads messages; one that is no message, or that gives a member twice, stays as it is.</summary>
-    /// <param name="messages">A list.</param>
-    /// <param name="errors">Where faults go, with their place in the request.</param>
+    /// <summary>Reads messages. An element that is not a message, or that repeats a member, is left unchanged.</summary>
+    /// <param name="messages">A JSON array.</param>
+    /// <param name="errors">Receives faults with their place in the request.</param>
     /// <returns>
     /// The messages for <see cref="Templating.ChatTemplateRequest.Messages"/>; they outlive the document of <paramref name="messages"/>.
     /// </returns>

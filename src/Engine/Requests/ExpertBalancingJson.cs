@@ -8,12 +8,11 @@ public static class ExpertBalancingJson
         """an object with num_redundant_experts, window_size and step_interval, such as {"num_redundant_experts":32,"window_size":1000,"step_interval":3000}""");
 
     /// <summary>
-    /// Reads an object such as <c>{"num_redundant_experts":32,"window_size":1000,"step_interval":3000}</c>. Values are checked when a model
-    /// is loaded.
+    /// Reads an object such as <c>{"num_redundant_experts":32,"window_size":1000,"step_interval":3000}</c>. Its values are checked when a
+    /// model is loaded.
     /// </summary>
-    /// <param name="json">One object; what it leaves out has its default.</param>
-    /// <exception cref="EngineException">InvalidOptions: it is no such object, or has a key that is not known here; every fault in one
-    /// message.</exception>
+    /// <param name="json">One object; missing fields have their defaults.</param>
+    /// <exception cref="EngineException">InvalidOptions: not such an object, or unknown keys; one message lists every fault.</exception>
     public static ExpertBalancingOptions Parse(string json)
     {
         var usual = new ExpertBalancingOptions();

@@ -3,11 +3,11 @@ using System.Text.Json;
 namespace LocalLlm.Requests;
 
 /// <summary>
-/// Other names of structured output. vLLM's older <c>guided_json</c>, <c>guided_choice</c>, <c>guided_regex</c>, <c>guided_grammar</c> and
-/// <c>guided_json_object</c>, SGLang's <c>regex</c>, <c>ebnf</c> and <c>json_schema</c>, llama.cpp's <c>grammar</c> and <c>json_schema</c>,
-/// and Ollama's <c>format</c> (<c>"json"</c> or a schema) mean what the members of <c>structured_outputs</c> do.
-/// <c>guided_decoding_backend</c> chooses how vLLM keeps to it; here there is one way, which keeps to all of them.
-/// <c>guided_whitespace_pattern</c> and SGLang's <c>structural_tag</c> are refused.
+/// Reads structured output under other names. vLLM's older <c>guided_json</c>, <c>guided_choice</c>, <c>guided_regex</c>,
+/// <c>guided_grammar</c> and <c>guided_json_object</c>, SGLang's <c>regex</c>, <c>ebnf</c> and <c>json_schema</c>, llama.cpp's
+/// <c>grammar</c> and <c>json_schema</c>, and Ollama's <c>format</c> (<c>"json"</c> or a schema) mean the same as the members of
+/// <c>structured_outputs</c>. <c>guided_decoding_backend</c> selects an implementation in vLLM; this engine has one, which accepts every
+/// value. <c>guided_whitespace_pattern</c> and SGLang's <c>structural_tag</c> are refused.
 /// </summary>
 public static class GuidedDecoding
 {
@@ -31,7 +31,7 @@ public static class GuidedDecoding
     public static IReadOnlyList<string> Fields { get; } =
         [.. Schemas, Choice, .. Patterns, .. Grammars, JsonObject, Format, Backend, Whitespace, Tag];
 
-    /// <summary>What the fields ask for; null: nothing. Wrong values, and more than one structure, are recorded.</summary>
+    /// <summary>The structure that the fields ask for; null: none. Records wrong values, and more than one structure.</summary>
     public static StructuredOutputs? Read(JsonFields fields, RequestErrors errors)
     {
         CheckBackend(fields, errors);
@@ -61,9 +61,9 @@ public static class GuidedDecoding
         return asked.FirstOrDefault();
     }
 
-    /// <summary>One structure out of the fields and what else a request says of it.</summary>
-    /// <param name="guided">What the older names ask for, or null.</param>
-    /// <param name="other">What <c>structured_outputs</c> or <c>response_format</c> ask for, or null.</param>
+    /// <summary>Combines the structure from these fields with the one from a request's other fields.</summary>
+    /// <param name="guided">The structure from the older names, or null.</param>
+    /// <param name="other">The structure from <c>structured_outputs</c> or <c>response_format</c>, or null.</param>
     /// <exception cref="EngineException">Both are given.</exception>
     public static StructuredOutputs? Combine(StructuredOutputs? guided, StructuredOutputs? other)
     {
@@ -72,7 +72,7 @@ public static class GuidedDecoding
         return guided ?? other;
     }
 
-    // The options of a backend are about how vLLM does it, but for those that change what may be written.
+    // A backend and its options matter only to vLLM. Options that change the allowed output are refused.
     private static void CheckBackend(JsonFields fields, RequestErrors errors)
     {
         if (Text(Backend, fields) is not { } backend)
@@ -82,7 +82,7 @@ public static class GuidedDecoding
             errors.Add(Backend, backend, $"{string.Join(", ", Backends)}, alone or with :no-fallback; all of them are kept to in the same way here");
     }
 
-    // Ollama's clients write an empty text where nothing is asked for.
+    // Ollama's clients send an empty string if no format is requested.
     private static StructuredOutputs? OfFormat(JsonElement format, JsonFields fields)
     {
         if (format.ValueKind == JsonValueKind.String && format.ValueEquals(""))
@@ -113,7 +113,7 @@ public static class GuidedDecoding
         return null;
     }
 
-    // An object, or its text.
+    // A schema as an object, or as text.
     private static JsonElement? Schema(string name, JsonElement given, JsonFields fields, string allowed)
     {
         if (given.ValueKind is JsonValueKind.Object or JsonValueKind.True or JsonValueKind.False)

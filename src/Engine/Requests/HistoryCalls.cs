@@ -3,23 +3,23 @@ using System.Text.Json.Nodes;
 
 namespace LocalLlm.Requests;
 
-/// <summary>The calls of an assistant's message: <c>tool_calls</c>, and <c>function_call</c> of older clients.</summary>
-/// <param name="errors">Where faults go.</param>
+/// <summary>The tool calls of an assistant message: <c>tool_calls</c>, and <c>function_call</c> from older clients.</summary>
+/// <param name="errors">Receives faults.</param>
 internal sealed class HistoryCalls(RequestErrors errors)
 {
     private const string Wanted = "an object with name and arguments";
 
-    /// <summary>The calls as of <c>tool_calls</c>.</summary>
+    /// <summary>The calls, in the form of <c>tool_calls</c>.</summary>
     public JsonArray Calls { get; } = [];
 
-    /// <summary>What JSON calls the kind of a value.</summary>
+    /// <summary>The JSON name of a value's kind.</summary>
     public static string Kind(JsonNode? value) => value is null ? "null" : value.GetValueKind().ToString().ToLowerInvariant();
 
-    /// <summary>Turns a number that is an id into a text; anything else that is no text is recorded.</summary>
-    /// <param name="holder">The object that has the id, or not.</param>
+    /// <summary>Converts an id that is a number to a string; records any other id that is not a string.</summary>
+    /// <param name="holder">The object that may have the id.</param>
     /// <param name="name">The id's name.</param>
     /// <param name="where">The place of <paramref name="holder"/> in the request.</param>
-    /// <param name="errors">Where faults go.</param>
+    /// <param name="errors">Receives faults.</param>
     public static void TakeId(JsonObject holder, string name, string where, RequestErrors errors)
     {
         if (holder[name] is not { } id || HistoryParts.Text(id) is not null)
@@ -29,14 +29,14 @@ internal sealed class HistoryCalls(RequestErrors errors)
             errors.Add($"{where}.{name}", Kind(id), "a text");
     }
 
-    /// <summary>Adds calls that are in this form already.</summary>
+    /// <summary>Adds calls that already have the form of <c>tool_calls</c>.</summary>
     public void AddRange(IEnumerable<JsonObject> calls)
     {
         foreach (var call in calls)
             Calls.Add(call);
     }
 
-    /// <summary>Reads <c>tool_calls</c>; what is empty in it counts as not there.</summary>
+    /// <summary>Reads <c>tool_calls</c>; empty values count as absent.</summary>
     public void Read(JsonNode? calls, string where)
     {
         if (calls is null or JsonObject { Count: 0 })
@@ -54,10 +54,10 @@ internal sealed class HistoryCalls(RequestErrors errors)
         }
     }
 
-    /// <summary>Reads <c>function_call</c>; null where there is none, or where it repeats one of <c>tool_calls</c>.</summary>
+    /// <summary>Reads <c>function_call</c>; null if it is absent, or repeats one of <c>tool_calls</c>.</summary>
     /// <param name="call">The value.</param>
     /// <param name="where">Its place in the request.</param>
-    /// <param name="id">The id that it gets.</param>
+    /// <param name="id">The id to give to the call.</param>
     public (string Name, string Id)? ReadFunction(JsonNode? call, string where, string id)
     {
         if (call is null or JsonObject { Count: 0 })

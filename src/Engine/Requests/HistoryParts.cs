@@ -4,20 +4,19 @@ using System.Text.Json.Nodes;
 namespace LocalLlm.Requests;
 
 /// <summary>
-/// Parts of a content that are none of its text: thoughts (Anthropic's and Mistral's <c>thinking</c>, <c>reasoning</c>), calls of tools
-/// (Anthropic's <c>tool_use</c>,
-/// the AI SDK's <c>tool-call</c>) and their results (<c>tool_result</c>, <c>tool-result</c>).
+/// The parts of a message's content that are not its text: thoughts (Anthropic's and Mistral's <c>thinking</c>, <c>reasoning</c>), tool
+/// calls (Anthropic's <c>tool_use</c>, the AI SDK's <c>tool-call</c>) and tool results (<c>tool_result</c>, <c>tool-result</c>).
 /// </summary>
-/// <param name="errors">Where faults go.</param>
+/// <param name="errors">Receives faults.</param>
 internal sealed class HistoryParts(RequestErrors errors)
 {
-    // Where the text of a thought or of a result stands, in the order in which it is looked for.
+    // Members that may hold the text of a thought or of a result; the first one present counts.
     private static readonly string[] ThoughtMembers = ["thinking", "reasoning", "reasoning_content", "text", "content", "summary"];
 
-    /// <summary>The thoughts, one behind the other.</summary>
+    /// <summary>The thoughts, concatenated.</summary>
     public string Thought { get; private set; } = "";
 
-    /// <summary>The calls, as of <c>tool_calls</c>.</summary>
+    /// <summary>The calls, in the form of <c>tool_calls</c>.</summary>
     public List<JsonObject> Calls { get; } = [];
 
     /// <summary>The results, as messages.</summary>
@@ -26,10 +25,10 @@ internal sealed class HistoryParts(RequestErrors errors)
     /// <summary>Whether a part of this type is a tool's result.</summary>
     public static bool IsResult(string type) => type is "tool_result" or "tool-result";
 
-    /// <summary>A string's text, or null.</summary>
+    /// <summary>The text if the value is a string, else null.</summary>
     public static string? Text(JsonNode? value) => value is JsonValue && value.GetValueKind() == JsonValueKind.String ? value.GetValue<string>() : null;
 
-    /// <summary>All text of a thought, whatever its form.</summary>
+    /// <summary>All text of a thought, in any of its forms.</summary>
     public static string ThoughtOf(JsonNode? value) => value switch
     {
         JsonArray items => string.Concat(items.Select(ThoughtOf)),
@@ -37,10 +36,10 @@ internal sealed class HistoryParts(RequestErrors errors)
         _ => Text(value) ?? "",
     };
 
-    /// <summary>Takes the parts that are no text out of a content; gives the rest, which is not checked.</summary>
+    /// <summary>Takes the parts that are not text out of a content, and returns the rest unchecked.</summary>
     /// <param name="content">The parts.</param>
     /// <param name="where">Their place in the request.</param>
-    /// <param name="thoughts">Whether thoughts are taken too.</param>
+    /// <param name="thoughts">Whether to take thoughts too.</param>
     public JsonArray Take(JsonArray content, string where, bool thoughts = true)
     {
         var rest = new JsonArray();
@@ -111,7 +110,7 @@ internal sealed class HistoryParts(RequestErrors errors)
         return Text(part[name]);
     }
 
-    // A text, text parts, {type: text or json, value: …}, or any JSON, which is written as it is.
+    // A result is a text, text parts, {type: text or json, value: …}, or any other JSON, which is kept as it is.
     private static JsonNode ResultOf(JsonNode? value)
     {
         if (value is JsonObject output && Text(output["type"]) is not null && output.ContainsKey("value"))

@@ -11,18 +11,18 @@ internal sealed class HistoryReader
 {
     private const string Content = "content";
 
-    // More than any reader of bodies or lines takes.
+    // Deeper than any reader of request bodies or lines accepts.
     private const int MaxDepth = 256;
 
     private readonly RequestErrors _errors;
     private readonly List<string> _messages = []; // as JSON text
 
-    // Calls of function_call that no message of role function has answered.
+    // Calls from function_call that have no result from a message of role function yet.
     private readonly Queue<(string Name, string Id)> _unanswered = new();
 
     private HistoryReader(RequestErrors errors) => _errors = errors;
 
-    /// <summary>How JSON is written into texts that the model reads.</summary>
+    /// <summary>How to write JSON into text that the model reads.</summary>
     public static JsonSerializerOptions Written { get; } = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, TypeInfoResolver = NodeJson.Default };
 
     /// <inheritdoc cref="ChatMessagesJson.Read"/>
@@ -74,7 +74,7 @@ internal sealed class HistoryReader
         }
         catch (JsonException)
         {
-            // A member is given twice, which is refused where the messages are read.
+            // A member occurs twice. The code that reads the messages refuses it.
             return null;
         }
     }
@@ -130,7 +130,7 @@ internal sealed class HistoryReader
         Write(message);
     }
 
-    // Of role tool, or of a user, whose further parts follow the results.
+    // For a message of role tool, or of a user whose other parts follow the results.
     private void AddResults(JsonObject message, string where)
     {
         HistoryCalls.TakeId(message, "tool_call_id", where, _errors);

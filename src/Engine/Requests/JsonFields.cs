@@ -4,9 +4,9 @@ using System.Text.Json;
 namespace LocalLlm.Requests;
 
 /// <summary>
-/// Reads typed values out of one JSON object and records what is wrong with each. A null value counts as absent,
-/// a number is never taken from a string or a boolean, and 1e400 (which the JSON reader turns into Infinity) is refused.
-/// Every reader gives null where the field is absent, null or wrong. Not safe for concurrent use.
+/// Reads typed values out of one JSON object and records what is wrong with each. Null counts as absent. A number is never taken from a
+/// string or a boolean, and 1e400 (which the JSON reader turns into Infinity) is refused.
+/// Every reader returns null if the field is absent, null or wrong. Not safe for concurrent use.
 /// </summary>
 public sealed class JsonFields
 {
@@ -14,10 +14,10 @@ public sealed class JsonFields
     private readonly HashSet<string> _consumed = new(StringComparer.Ordinal);
     private readonly RequestErrors _errors;
 
-    /// <summary>Takes the members of an object; one that is given twice is recorded.</summary>
-    /// <param name="element">A JSON object; it is read as long as these fields are.</param>
-    /// <param name="errors">Where faults go.</param>
-    /// <exception cref="ArgumentException"><paramref name="element"/> is no object.</exception>
+    /// <summary>Takes the members of an object; records a member that occurs twice.</summary>
+    /// <param name="element">A JSON object, which must live as long as these fields.</param>
+    /// <param name="errors">Receives faults.</param>
+    /// <exception cref="ArgumentException"><paramref name="element"/> is not an object.</exception>
     public JsonFields(JsonElement element, RequestErrors errors)
     {
         ArgumentNullException.ThrowIfNull(errors);
@@ -31,13 +31,13 @@ public sealed class JsonFields
         }
     }
 
-    /// <summary>Names that nothing has asked for, in the order of the object.</summary>
+    /// <summary>Names that no caller has read, in the order of the object.</summary>
     public IReadOnlyList<string> Unconsumed => [.. _values.Keys.Where(name => !_consumed.Contains(name))];
 
     /// <summary>Every name of the object, in its order.</summary>
     public IEnumerable<string> Names => _values.Keys;
 
-    /// <summary>The value, or null where the field is absent or null; the field counts as consumed.</summary>
+    /// <summary>The value, or null if the field is absent or null; the field then counts as read.</summary>
     public JsonElement? Take(string name)
     {
         _consumed.Add(name);
@@ -47,10 +47,10 @@ public sealed class JsonFields
     /// <summary>A finite number.</summary>
     public double? Number(string name) => Take(name) is { } value ? NumberOf(name, value) : null;
 
-    /// <summary>A whole number of 32 bits; 5.0 and 1e1 are whole too.</summary>
+    /// <summary>A 32-bit integer; 5.0 and 1e1 count as integers.</summary>
     public int? Integer(string name) => (int?)Integer(name, int.MinValue, int.MaxValue);
 
-    /// <summary>A whole number from <paramref name="min"/> to <paramref name="max"/>.</summary>
+    /// <summary>An integer from <paramref name="min"/> to <paramref name="max"/>.</summary>
     public long? Integer(string name, long min, long max) =>
         Take(name) is { } value ? IntegerOf(name, value, min, max) : null;
 
@@ -65,7 +65,7 @@ public sealed class JsonFields
         return null;
     }
 
-    /// <summary>A list of strings; one bare string is a list of one where <paramref name="allowBare"/>.</summary>
+    /// <summary>A list of strings; with <paramref name="allowBare"/>, a bare string counts as a list of one.</summary>
     public IReadOnlyList<string>? Strings(string name, bool allowBare)
     {
         if (Take(name) is not { } value)
@@ -91,7 +91,7 @@ public sealed class JsonFields
         return list;
     }
 
-    /// <summary>A list of whole numbers of 32 bits; whether they are token ids of the model is checked by the engine.</summary>
+    /// <summary>A list of 32-bit integers. The engine checks whether the model has such token ids.</summary>
     public IReadOnlyList<int>? TokenIds(string name)
     {
         if (Take(name) is not { } value)
@@ -112,7 +112,7 @@ public sealed class JsonFields
         return list;
     }
 
-    /// <summary>An object of token id (as JSON keys are: text) → finite number.</summary>
+    /// <summary>An object that maps token ids (JSON keys are text) to finite numbers.</summary>
     internal IReadOnlyDictionary<int, double>? Biases(string name)
     {
         if (Take(name) is not { } value)
@@ -139,7 +139,7 @@ public sealed class JsonFields
 
     /// <summary>A text.</summary>
     /// <param name="name">The field.</param>
-    /// <param name="allowed">What an error says is allowed.</param>
+    /// <param name="allowed">What the error message says is allowed.</param>
     public string? Text(string name, string allowed = "a text")
     {
         if (Take(name) is not { } value)
@@ -150,14 +150,14 @@ public sealed class JsonFields
         return null;
     }
 
-    /// <summary>A text in which half of a surrogate pair (<c>"\ud800"</c>) is allowed; it is U+FFFD to the tokenizer.</summary>
+    /// <summary>A text that may contain a lone surrogate (<c>"\ud800"</c>), which the tokenizer reads as U+FFFD.</summary>
     public string? LenientText(string name) =>
         Take(name) is { ValueKind: JsonValueKind.String } value ? LoneSurrogates.TextOf(value) : Text(name);
 
-    /// <summary>A value of one JSON kind, unchecked otherwise.</summary>
+    /// <summary>A value of one JSON kind, otherwise unchecked.</summary>
     /// <param name="name">The field.</param>
     /// <param name="kind">The kind.</param>
-    /// <param name="allowed">What an error says is allowed.</param>
+    /// <param name="allowed">What the error message says is allowed.</param>
     public JsonElement? Json(string name, JsonValueKind kind, string allowed)
     {
         if (Take(name) is not { } value)
@@ -168,7 +168,7 @@ public sealed class JsonFields
         return null;
     }
 
-    /// <summary>Records that a value is not what is allowed.</summary>
+    /// <summary>Records that a value is not allowed.</summary>
     public void Refuse(string name, JsonElement value, string allowed) => _errors.Add(name, Describe(value), allowed);
 
     private double? NumberOf(string name, JsonElement value)
@@ -185,7 +185,7 @@ public sealed class JsonFields
         {
             if (value.TryGetInt64(out var whole) && whole >= min && whole <= max)
                 return whole;
-            // 5.0 and 1e1 are whole numbers too; beyond 2^53 a double no longer says which one.
+            // 5.0 and 1e1 count as integers; beyond 2^53 a double no longer identifies one integer.
             if (value.TryGetDouble(out var number) && double.IsInteger(number) && Math.Abs(number) <= 1L << 53
                 && number >= min && number <= max)
                 return (long)number;
@@ -199,7 +199,7 @@ public sealed class JsonFields
 
     private string? NameOf(string field, JsonProperty property) => Decode(field, () => property.Name);
 
-    /// <summary>A lone surrogate escape (\ud800) is JSON by its grammar but no text; the reader learns that only here.</summary>
+    /// <summary>A lone surrogate escape (\ud800) is valid JSON but not valid text; only decoding finds it.</summary>
     private string? Decode(string field, Func<string?> read)
     {
         try

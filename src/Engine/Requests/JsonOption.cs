@@ -2,16 +2,16 @@ using System.Text.Json;
 
 namespace LocalLlm.Requests;
 
-/// <summary>An engine's option whose value is one JSON object, as vLLM's command line has some.</summary>
-/// <param name="name">What the option is called.</param>
-/// <param name="advice">What to give, with an example; without a stop.</param>
+/// <summary>An engine option whose value is one JSON object, as on vLLM's command line.</summary>
+/// <param name="name">The option's name.</param>
+/// <param name="advice">What to give, with an example; without a full stop.</param>
 internal sealed class JsonOption(string name, string advice)
 {
-    /// <summary>Reads an object, and refuses fields that were not asked for.</summary>
+    /// <summary>Reads an object, and refuses fields that <paramref name="read"/> did not read.</summary>
     /// <param name="json">The object's text.</param>
-    /// <param name="read">Takes its fields; called once.</param>
-    /// <exception cref="EngineException">InvalidOptions: it is no object, or some fields are not as they must be; every fault in one
-    /// message.</exception>
+    /// <param name="read">Reads the object's fields; called once.</param>
+    /// <exception cref="EngineException">InvalidOptions: not an object, or some fields are wrong; one message lists every
+    /// fault.</exception>
     public T Read<T>(string json, Func<JsonFields, T> read)
     {
         ArgumentNullException.ThrowIfNull(json);

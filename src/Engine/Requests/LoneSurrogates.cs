@@ -4,10 +4,10 @@ using System.Text.Json;
 
 namespace LocalLlm.Requests;
 
-/// <summary>Reads JSON strings that the JSON reader refuses because an escape is half of a surrogate pair.</summary>
+/// <summary>Reads JSON strings that the JSON reader refuses because an escape is a lone surrogate.</summary>
 public static class LoneSurrogates
 {
-    /// <summary>The text of a JSON string; half of a pair stays in it, and is U+FFFD to the tokenizer.</summary>
+    /// <summary>The text of a JSON string. A lone surrogate stays in it, and the tokenizer reads it as U+FFFD.</summary>
     public static string TextOf(JsonElement value)
     {
         try
@@ -20,7 +20,7 @@ public static class LoneSurrogates
         }
     }
 
-    /// <summary>The text of a JSON string literal, quotes included, that has passed the reader's grammar.</summary>
+    /// <summary>The text of a JSON string literal, quotes included; the JSON reader has already accepted its grammar.</summary>
     internal static string Unescape(string literal)
     {
         var text = new StringBuilder(literal.Length);

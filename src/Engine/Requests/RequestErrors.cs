@@ -3,12 +3,12 @@ using System.Globalization;
 namespace LocalLlm.Requests;
 
 /// <summary>
-/// Gathers every fault of one request, so that the caller learns them all at once. The text shows at most
-/// 20 of them: a hostile request must not buy a long response. Not safe for concurrent use.
+/// Gathers every fault of one request, so that the caller learns all of them at once. The message shows at most
+/// 20: a hostile request must not get a long response. Not safe for concurrent use.
 /// </summary>
 public sealed class RequestErrors
 {
-    /// <summary>How many faults the text shows; it counts the others.</summary>
+    /// <summary>How many faults the message shows; it counts the rest.</summary>
     internal const int MaxShown = 20;
 
     private const int MaxGivenLength = 64;
@@ -16,34 +16,34 @@ public sealed class RequestErrors
     private string? _parameter;
     private int _unsupported;
 
-    /// <summary>Faults so far.</summary>
+    /// <summary>Number of faults so far.</summary>
     public int Count { get; private set; }
 
     /// <summary>Records one fault as "<paramref name="field"/>: given X, allowed Y".</summary>
     /// <param name="field">The field under its vLLM name.</param>
     /// <param name="given">What was found; long text is cut.</param>
-    /// <param name="allowed">What is allowed, and where it helps what to do.</param>
+    /// <param name="allowed">What is allowed and, where useful, what to do.</param>
     public void Add(string field, string given, string allowed) =>
         Record(field, $"{Printable(field)}: given {Printable(given)}, allowed {allowed}");
 
     /// <inheritdoc cref="Add(string, string, string)"/>
     public void Add(string field, double given, string allowed) => Add(field, given.ToString("R", CultureInfo.InvariantCulture), allowed);
 
-    /// <summary>Records a field that the engine knows but cannot honour.</summary>
+    /// <summary>Records a field that the engine knows but does not support.</summary>
     public void AddUnsupported(string field)
     {
         Record(field, $"{Printable(field)} is not supported: remove it");
         _unsupported++;
     }
 
-    /// <summary>Records that what a field gives cannot be used.</summary>
+    /// <summary>Records that a field's value cannot be used.</summary>
     /// <param name="field">The field under its vLLM name.</param>
-    /// <param name="what">What it gives, such as "the pattern".</param>
-    /// <param name="reason">Why; begins with the place where there is one.</param>
+    /// <param name="what">What the value is, such as "the pattern".</param>
+    /// <param name="reason">Why; begins with the place in the value, if known.</param>
     internal void AddUnusable(string field, string what, string reason) =>
         Record(field, $"{Printable(field)}: {what} cannot be used: {reason}");
 
-    /// <summary>Records a value that the engine knows and cannot honour, of a field that it has.</summary>
+    /// <summary>Records a value that the engine knows but does not support, of a field that it supports.</summary>
     /// <param name="field">The field under its vLLM name.</param>
     /// <param name="given">The value; long text is cut.</param>
     /// <param name="supported">The values that are supported.</param>
@@ -71,12 +71,12 @@ public sealed class RequestErrors
             _messages.Add(message);
     }
 
-    /// <summary>The text cut to a bounded length, control characters replaced: it may come from anyone.</summary>
+    /// <summary>Cuts a text to a bounded length and replaces control characters, because it may come from anyone.</summary>
     public static string Printable(string text)
     {
         var cut = text.Length > MaxGivenLength;
         var length = cut ? MaxGivenLength : text.Length;
-        // A pair must not be cut in two: half of one is not valid UTF-8.
+        // Do not split a surrogate pair: half of one is not valid UTF-8.
         if (cut && char.IsHighSurrogate(text[length - 1]))
             length--;
         return string.Create(length + (cut ? 1 : 0), (text, length), static (span, source) =>

@@ -9,11 +9,10 @@ public static class SpeculationJson
         + """such as {"method":"ngram","num_speculative_tokens":4}""");
 
     /// <summary>
-    /// Reads an object such as <c>{"method":"ngram","num_speculative_tokens":4}</c>. Values are checked when a model is loaded.
+    /// Reads an object such as <c>{"method":"ngram","num_speculative_tokens":4}</c>. Its values are checked when a model is loaded.
     /// </summary>
     /// <param name="json">One object; empty: no speculation.</param>
-    /// <exception cref="EngineException">InvalidOptions: it is no such object, or has a key that is not known here; every fault in one
-    /// message.</exception>
+    /// <exception cref="EngineException">InvalidOptions: not such an object, or unknown keys; one message lists every fault.</exception>
     public static SpeculationOptions? Parse(string json) =>
         s_option.Read(json, fields => !fields.Names.Any() ? null : new SpeculationOptions
         {

@@ -3,12 +3,12 @@ using System.Text.Json;
 namespace LocalLlm.Requests;
 
 /// <summary>
-/// Whether and how long a model may think, under every name that clients have for it: OpenAI's <c>reasoning_effort</c>, DeepSeek's
+/// Whether and how long a model may think, under every name that clients use: OpenAI's <c>reasoning_effort</c>, DeepSeek's
 /// <c>thinking: {"type": …}</c> (with Anthropic's <c>budget_tokens</c>), Qwen's <c>enable_thinking</c> and <c>thinking_budget</c>,
 /// OpenRouter's <c>reasoning: {"effort", "enabled", "max_tokens", "exclude"}</c>, and Ollama's <c>think</c>.
 /// </summary>
-/// <param name="Enabled">Whether it may think.</param>
-/// <param name="Budget">Most tokens of a thought; null: no limit. A wish: a model without thoughts has none to limit.</param>
+/// <param name="Enabled">Whether the model may think.</param>
+/// <param name="Budget">Maximum number of tokens of a thought; null: no limit. Without effect for a model that does not think.</param>
 public sealed record ThinkingSetting(bool Enabled, int? Budget)
 {
     private const string Effort = "reasoning_effort";
@@ -37,10 +37,10 @@ public sealed record ThinkingSetting(bool Enabled, int? Budget)
     /// <summary>The fields that <see cref="Read"/> reads.</summary>
     public static IReadOnlyList<string> Fields { get; } = [Effort, Thinking, EnableThinking, BudgetField, Reasoning, Think, Include];
 
-    /// <summary>What an effort stands for; null: there is no such effort.</summary>
+    /// <summary>The setting that an effort stands for; null: unknown effort.</summary>
     public static ThinkingSetting? OfEffort(string effort) => Budgets.TryGetValue(effort, out var budget) ? new(budget != 0, budget) : null;
 
-    /// <summary>What the fields of a request ask for; null: nothing. Wrong values and contradictions are recorded.</summary>
+    /// <summary>The setting that a request's fields ask for; null: none. Records wrong values and contradictions.</summary>
     public static ThinkingSetting? Read(JsonFields fields, RequestErrors errors)
     {
         var flag = fields.Boolean(EnableThinking) is { } enabled ? Switch(enabled) : null;
@@ -50,7 +50,7 @@ public sealed record ThinkingSetting(bool Enabled, int? Budget)
         Add(Think, fields.Take(Think) is { } think ? OfThink(think, fields, errors) : null);
         Add(EnableThinking, flag);
         Add(Thinking, fields.Take(Thinking) is { } thinking ? OfThinking(thinking, errors) : null);
-        // A limit alone is no switch: Qwen's clients send it with enable_thinking: false, too.
+        // A budget alone does not enable thinking: Qwen's clients also send it with enable_thinking: false.
         var limit = fields.Integer(BudgetField, -1, int.MaxValue) is { } tokens ? (int?)tokens : null;
         if (given.Count == 0)
             return limit is null ? null : new(limit != 0, limit < 0 ? null : limit);
@@ -71,7 +71,7 @@ public sealed record ThinkingSetting(bool Enabled, int? Budget)
         }
     }
 
-    /// <summary>Whether thoughts are sent: <c>include_reasoning</c>, or <c>reasoning.exclude</c>. A contradiction is recorded.</summary>
+    /// <summary>Whether to send thoughts: <c>include_reasoning</c>, or <c>reasoning.exclude</c>. Records a contradiction.</summary>
     public static bool IncludesThoughts(JsonFields fields, RequestErrors errors)
     {
         var included = fields.Boolean(Include);
@@ -81,7 +81,7 @@ public sealed record ThinkingSetting(bool Enabled, int? Budget)
         return included ?? excluded != true;
     }
 
-    /// <summary>Refuses to leave thoughts out where they are part of the text.</summary>
+    /// <summary>Refuses to leave out thoughts where they are part of the text.</summary>
     public static void RefuseExclusion(JsonFields fields, RequestErrors errors)
     {
         if (fields.Boolean(Include) == false)
@@ -90,13 +90,15 @@ public sealed record ThinkingSetting(bool Enabled, int? Budget)
             errors.AddUnsupported($"{Reasoning}.{Exclude}", "true", "false: here a thought is part of what is returned");
     }
 
-    /// <summary>Sets the switches of chat templates: Qwen 3's and DeepSeek V3.1's; templates ignore what they do not know.</summary>
+    /// <summary>
+    /// Sets the switches of Qwen 3's and DeepSeek V3.1's chat templates; templates ignore variables that they do not know.
+    /// </summary>
     public void AddTo(IDictionary<string, JsonElement> variables) => variables[EnableThinking] = variables[Thinking] = Enabled ? True : False;
 
-    /// <summary>Sampling with a budget that was wished for, where the model can be held to one and none is given.</summary>
-    /// <param name="sampling">What the request says otherwise.</param>
-    /// <param name="wishedBudget">Most tokens of a thought; null: none was wished for.</param>
-    /// <param name="canEndThoughts">Whether the model can be held to it: <see cref="LlmEngine.CanEndThoughts"/>.</param>
+    /// <summary>Applies a wished budget if the engine can enforce one and the request sets none.</summary>
+    /// <param name="sampling">The request's sampling parameters.</param>
+    /// <param name="wishedBudget">Maximum number of tokens of a thought; null: no wish.</param>
+    /// <param name="canEndThoughts">Whether the engine can enforce a budget: <see cref="LlmEngine.CanEndThoughts"/>.</param>
     public static SamplingParams Limit(SamplingParams sampling, int? wishedBudget, bool canEndThoughts) =>
         sampling.ThinkingTokenBudget is null && canEndThoughts ? sampling with { ThinkingTokenBudget = wishedBudget } : sampling;
 

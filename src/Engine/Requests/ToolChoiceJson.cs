@@ -7,11 +7,11 @@ public static class ToolChoiceJson
 {
     private const string Field = "tool_choice";
 
-    /// <summary>What the field says; null where it says nothing, or <c>none</c>, or is wrong (recorded).</summary>
-    /// <param name="fields">The request.</param>
-    /// <param name="errors">Where faults go.</param>
-    /// <param name="tools">The request's tools as in OpenAI's API; null: it has none.</param>
-    /// <param name="isNone">Whether it says <c>none</c>: the model is not told of the tools.</param>
+    /// <summary>The tool choice in the request; null if it is absent, <c>none</c>, or wrong (which is recorded).</summary>
+    /// <param name="fields">The request's fields.</param>
+    /// <param name="errors">Receives faults.</param>
+    /// <param name="tools">The request's tools in the form of OpenAI's API; null: none.</param>
+    /// <param name="isNone">Whether the choice is <c>none</c>: the prompt then describes no tools.</param>
     public static ToolChoice? Read(JsonFields fields, RequestErrors errors, JsonElement? tools, out bool isNone)
     {
         ArgumentNullException.ThrowIfNull(fields);
@@ -25,7 +25,7 @@ public static class ToolChoiceJson
             return null;
         if (tools is null)
         {
-            // The model decides among no tools.
+            // Without tools, only auto makes sense.
             if (errors.Count == 0 && name != "auto")
                 errors.Add(Field, name ?? FunctionName(choice) ?? "a tool", "only together with at least one of tools");
             return null;

@@ -3,22 +3,22 @@ using LocalLlm.KvCache;
 
 namespace LocalLlm.Scheduling;
 
-/// <summary>Does what other threads ask of the engine loop, on the loop's thread, between two steps.</summary>
-/// <param name="inbox">Where the commands come from.</param>
+/// <summary>Carries out other threads' commands on the engine loop's thread, between two steps.</summary>
+/// <param name="inbox">Holds the commands.</param>
 /// <param name="scheduler">Receives new sequences and aborts.</param>
-/// <param name="kvCaches">The blocks that are drawn.</param>
-/// <param name="outputs">Receives new requests and the ends of aborted ones.</param>
-/// <param name="capabilities">Of the executor.</param>
-/// <param name="drawSeed">Seed of a request that has none.</param>
+/// <param name="kvCaches">The KV caches that a map of blocks shows.</param>
+/// <param name="outputs">Receives new requests, and the sequences of aborted ones.</param>
+/// <param name="capabilities">The executor's capabilities.</param>
+/// <param name="drawSeed">Draws a seed for a request without one.</param>
 internal sealed class CommandReader(
     EngineInbox inbox, Scheduler scheduler, IReadOnlyList<KvCacheManager> kvCaches, OutputProcessor outputs, ExecutorCapabilities capabilities, Func<ulong> drawSeed)
 {
     private long _nextSequenceId;
 
-    /// <summary>Whether the loop is to end when nothing runs any more.</summary>
+    /// <summary>Whether the loop should end once no sequence runs.</summary>
     public bool IsDraining { get; private set; }
 
-    /// <summary>Takes every command that has come.</summary>
+    /// <summary>Carries out all queued commands.</summary>
     public void ObeyAll()
     {
         while (inbox.TryRead(out var command))
@@ -73,7 +73,7 @@ internal sealed class CommandReader(
         }
     }
 
-    // It waits for an answer of its own.
+    // The caller of this command waits for its own task, so a failure must reach it too.
     private void Draw(EngineCommand.MapKvBlocks map)
     {
         try

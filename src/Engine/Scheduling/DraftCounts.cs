@@ -1,16 +1,16 @@
 namespace LocalLlm.Scheduling;
 
-/// <summary>Counts drafts and what was accepted of them.</summary>
+/// <summary>Counts drafts and accepted drafts.</summary>
 /// <param name="max">Max number of tokens of a draft.</param>
 internal sealed class DraftCounts(int max)
 {
-    private readonly long[] _accepted = new long[max]; // by place
+    private readonly long[] _accepted = new long[max]; // by position in the draft
     private long _drafts;
     private long _draftTokens;
 
-    /// <summary>A step has verified a draft.</summary>
-    /// <param name="drafted">Its tokens.</param>
-    /// <param name="accepted">How many of them, from the first, were right.</param>
+    /// <summary>Counts a draft that a step has verified.</summary>
+    /// <param name="drafted">Number of drafted tokens.</param>
+    /// <param name="accepted">How many of them, from the first on, were right.</param>
     public void Add(int drafted, int accepted)
     {
         _drafts++;
@@ -19,6 +19,6 @@ internal sealed class DraftCounts(int max)
             _accepted[i]++;
     }
 
-    /// <summary>The figures of this moment.</summary>
+    /// <summary>The current figures.</summary>
     public SpeculationStatistics ToStatistics() => new(_drafts, _draftTokens, _accepted.Sum(), [.. _accepted]);
 }

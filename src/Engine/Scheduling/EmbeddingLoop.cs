@@ -5,8 +5,8 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Takes texts of all requests in turn, up to a budget of tokens, and runs them: nothing is padded, so texts of any lengths go together,
-/// and no step is longer than the budget, so that whatever else uses the device has its turn.
+/// Takes texts from all requests in turn, up to a token budget, and runs them as a step. Texts are not padded, so texts of any length run
+/// together. The budget bounds the length of a step, so that other users of the device get their turn.
 /// </summary>
 internal sealed partial class EmbeddingLoop : IDisposable
 {
@@ -19,16 +19,16 @@ internal sealed partial class EmbeddingLoop : IDisposable
     private readonly EmbeddingQueue _waiting = new();
     private volatile EngineException? _closed;
     private volatile bool _abandoned;
-    private List<EmbeddingWork> _batch = []; // of the step that runs, whole, also while parts of it run
+    private List<EmbeddingWork> _batch = []; // the whole running step, even while only a part of it runs
     private int _submitted;
     private int _running;
     private long _embedded;
 
     /// <param name="executor">The device; the loop owns it.</param>
-    /// <param name="options">The budget of a step, and the scope of its measurements.</param>
-    /// <param name="modelName">What clients call the model.</param>
+    /// <param name="options">The options: the budget of a step, and the scope of its measurements.</param>
+    /// <param name="modelName">The model name that clients use.</param>
     /// <param name="specialIds">Tokens that have no sparse weight.</param>
-    /// <param name="logger">Gets what failed, which no caller does.</param>
+    /// <param name="logger">Receives failures, whose details no caller gets.</param>
     public EmbeddingLoop(IEncoderExecutor executor, EngineOptions options, string modelName, IReadOnlySet<int> specialIds, ILogger logger)
     {
         _executor = executor;
@@ -39,10 +39,10 @@ internal sealed partial class EmbeddingLoop : IDisposable
         _metrics = new(modelName, () => Statistics, options.MeterScope);
     }
 
-    /// <summary>Most tokens of a step, unless a text alone has more.</summary>
+    /// <summary>Maximum number of tokens of a step; a single longer text gets a step of its own.</summary>
     public int MaxBatchedTokens { get; }
 
-    /// <summary>Its figures at this moment.</summary>
+    /// <summary>The current figures.</summary>
     public EmbeddingStatistics Statistics
     {
         get
@@ -52,13 +52,13 @@ internal sealed partial class EmbeddingLoop : IDisposable
         }
     }
 
-    /// <summary>Why nothing more is taken, or null.</summary>
+    /// <summary>Why the loop accepts no more requests, or null if it does.</summary>
     public EngineException? Closed => _closed;
 
-    /// <summary>Completes if the loop was given up because a step did not end: its thread may never return.</summary>
+    /// <summary>Completes if the loop was given up because a step did not end: the loop's thread may never return.</summary>
     public Task GivenUp => _watchdog.Expired;
 
-    /// <summary>Queues a request, all of its texts at once, so that the first of them does not run alone.</summary>
+    /// <summary>Queues all texts of a request at once, so that the first one does not run alone.</summary>
     /// <exception cref="EngineException">The loop has ended.</exception>
     public void Submit(EmbeddingRequest request)
     {
@@ -69,14 +69,14 @@ internal sealed partial class EmbeddingLoop : IDisposable
         throw _closed ?? Ended();
     }
 
-    /// <summary>Takes no more; what waits is still done, and then the loop ends.</summary>
+    /// <summary>Accepts no more requests, computes the waiting ones, and then ends the loop.</summary>
     public void BeginDrain()
     {
         _closed ??= Ended();
         _inbox.Writer.TryComplete();
     }
 
-    /// <summary>Takes no more, and refuses what waits; the loop ends after the step that runs.</summary>
+    /// <summary>Accepts no more requests and refuses the waiting ones; the loop ends after the running step.</summary>
     public void Stop()
     {
         _abandoned = true;
@@ -84,8 +84,8 @@ internal sealed partial class EmbeddingLoop : IDisposable
     }
 
     /// <summary>
-    /// Runs until it is stopped, or the device does not work any more. Never throws: a batch that fails fails its texts, and a failure of
-    /// the loop itself ends every request with it.
+    /// Runs until the loop is stopped or the device has failed. Never throws: a failed batch fails its own texts, and a failure of the
+    /// loop itself ends every request with that error.
     /// </summary>
     public void Run()
     {
@@ -104,7 +104,8 @@ internal sealed partial class EmbeddingLoop : IDisposable
         }
         catch (GivenUpException)
         {
-            // The watchdog's thread ends everything but this one; until it has, the engine must not look like one that ended as it should.
+            // The watchdog's thread ends everything else. Until it has, this thread must not return, or the engine would seem to have
+            // ended normally.
             _watchdog.Expired.Wait();
         }
         catch (Exception failure)
@@ -116,7 +117,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        // A device that hangs may hang again when it is freed.
+        // Freeing a hung device may hang too, so the watchdog guards it.
         _watchdog.Begin(0);
         try
         {
@@ -132,7 +133,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
 
     private static EngineException Ended() => new(EngineErrorKind.ShuttingDown, "The engine is shutting down and takes no more requests.");
 
-    // This thread is the device's: it waits here for its life.
+    // The device belongs to this thread, so it blocks here.
     private bool Wait() => _waiting.Tokens > 0 || _inbox.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult();
 
     private void ReadInbox()
@@ -155,7 +156,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
         foreach (var work in _batch.Where(work => !work.IsProbe))
             _metrics.Queued(work.Age);
         RunBatch(_batch);
-        // Results are their callers' now.
+        // The results now belong to their callers.
         _batch = [];
     }
 
@@ -178,7 +179,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
                 return;
             }
 
-            // What is too much together may be enough apart, and one text's fault is not the others'.
+            // The texts may exceed the memory only together, and one faulty text must not fail the others: run the halves separately.
             RunBatch(batch[..(batch.Count / 2)]);
             RunBatch(batch[(batch.Count / 2)..]);
             return;
@@ -188,7 +189,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
             _metrics.Step(tokens);
         List<EmbeddingWork> made = [.. batch.Where((_, i) => results[i] is not null)];
         Interlocked.Add(ref _embedded, made.Count);
-        // Whoever has an answer finds it counted.
+        // Count first: a caller that has its result must find it counted.
         End(made, FinishReason.Stop);
         for (var i = 0; i < batch.Count; i++)
         {
@@ -216,7 +217,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
             work.Result.TrySetException(failure);
     }
 
-    // One text may be too much for the device's memory; the smallest one is not.
+    // Tests the device with the smallest text: a large one may fail for lack of memory, the smallest may not.
     private bool Works()
     {
         try
@@ -249,14 +250,14 @@ internal sealed partial class EmbeddingLoop : IDisposable
         return _watchdog.End() ? results : throw new GivenUpException();
     }
 
-    // Also called by the watchdog, on another thread, while this one waits for the device.
+    // The watchdog also calls this, on another thread, while this thread waits for the device.
     private void Die(Exception failure)
     {
         _closed = new(EngineErrorKind.EngineDead, "The engine has failed and computes nothing any more; load the model again. The log says why.", innerException: failure);
         LogDead(failure);
         _inbox.Writer.TryComplete();
         ReadInbox();
-        // Not measured: what measures may be what has failed.
+        // Records no metrics here, because they may be what has failed.
         foreach (var work in _waiting.TakeAll().Concat(_batch))
             work.Result.TrySetException(_closed);
         Volatile.Write(ref _submitted, 0);
@@ -270,6 +271,6 @@ internal sealed partial class EmbeddingLoop : IDisposable
     [LoggerMessage(2, LogLevel.Error, "A step of {Texts} texts failed.")]
     private partial void LogStepFailed(int texts, Exception failure);
 
-    // The step came too late, and the loop was given up meanwhile.
+    // The step took too long, and the watchdog gave the loop up.
     private sealed class GivenUpException : Exception;
 }

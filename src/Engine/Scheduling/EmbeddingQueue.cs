@@ -2,40 +2,40 @@ using System.Diagnostics;
 
 namespace LocalLlm.Scheduling;
 
-/// <summary>A text on its way through an embedding engine.</summary>
-/// <param name="Ids">Its tokens.</param>
-/// <param name="Kinds">What is wanted of it.</param>
+/// <summary>A text that an embedding engine is to compute.</summary>
+/// <param name="Ids">The text's tokens.</param>
+/// <param name="Kinds">The requested kinds of embedding.</param>
 internal sealed record EmbeddingWork(int[] Ids, EmbeddingKinds Kinds)
 {
     private readonly long _arrival = Stopwatch.GetTimestamp();
 
-    /// <summary>Whether it only asks for a sign of life; it is not measured.</summary>
+    /// <summary>Whether this only checks that the engine works; metrics leave it out.</summary>
     public bool IsProbe { get; init; }
 
-    /// <summary>How long ago it came.</summary>
+    /// <summary>Time since the text arrived.</summary>
     public TimeSpan Age => Stopwatch.GetElapsedTime(_arrival);
 
-    /// <summary>The way back to the caller.</summary>
+    /// <summary>Delivers the result to the caller.</summary>
     public TaskCompletionSource<TextEmbedding> Result { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 }
 
-/// <summary>The texts that a caller asks for together.</summary>
+/// <summary>The texts of one request.</summary>
 /// <param name="works">At least one.</param>
-/// <param name="cancellationToken">Cancelled when nobody waits any more.</param>
+/// <param name="cancellationToken">Cancelled when the caller no longer waits.</param>
 internal sealed class EmbeddingRequest(IReadOnlyList<EmbeddingWork> works, CancellationToken cancellationToken)
 {
     private int _taken;
 
-    /// <summary>All of its texts.</summary>
+    /// <summary>All of the request's texts.</summary>
     public IReadOnlyList<EmbeddingWork> Works { get; } = works;
 
-    /// <summary>Cancelled when nobody waits any more.</summary>
+    /// <summary>Cancelled when the caller no longer waits.</summary>
     public CancellationToken CancellationToken { get; } = cancellationToken;
 
-    /// <summary>The next text, or null.</summary>
+    /// <summary>The next text, or null if none is left.</summary>
     public EmbeddingWork? Next => _taken < Works.Count ? Works[_taken] : null;
 
-    /// <summary>Tokens that were not taken.</summary>
+    /// <summary>Tokens of the texts that have not been taken.</summary>
     public long Tokens { get; private set; } = works.Sum(work => (long)work.Ids.Length);
 
     /// <summary>Takes the next text.</summary>
@@ -46,7 +46,7 @@ internal sealed class EmbeddingRequest(IReadOnlyList<EmbeddingWork> works, Cance
         return work;
     }
 
-    /// <summary>Takes all that is left.</summary>
+    /// <summary>Takes all remaining texts.</summary>
     public List<EmbeddingWork> TakeAll()
     {
         var left = Works.Skip(_taken).ToList();
@@ -56,32 +56,32 @@ internal sealed class EmbeddingRequest(IReadOnlyList<EmbeddingWork> works, Cance
 }
 
 /// <summary>
-/// Requests whose texts wait. Texts are taken of all requests in turn, so that a short request does not wait for a long one; those of one
-/// request in their order.
+/// Requests with waiting texts. A step takes texts from all requests in turn, so that a short request does not wait for a long one. The
+/// texts of one request keep their order.
 /// </summary>
 internal sealed class EmbeddingQueue
 {
-    // The share of a step by which it may exceed an equal part of all that waits.
+    // A step may exceed an equal part of all waiting tokens by one part in this many of the budget.
     private const int SlackOf = 8;
-    private readonly LinkedList<EmbeddingRequest> _requests = new(); // whose turn it is first
+    private readonly LinkedList<EmbeddingRequest> _requests = new(); // the next in turn comes first
 
-    /// <summary>Tokens that wait.</summary>
+    /// <summary>Number of waiting tokens.</summary>
     public long Tokens { get; private set; }
 
-    /// <summary>Adds a request, whose turn comes last.</summary>
+    /// <summary>Adds a request, whose turn comes after all others.</summary>
     public void Add(EmbeddingRequest request)
     {
         _requests.AddLast(request);
         Tokens += request.Tokens;
     }
 
-    /// <summary>Takes the texts of the next step out; at least one must wait.</summary>
-    /// <param name="maxTokens">Most tokens of a step, unless a text alone has more.</param>
-    /// <returns>Longest first: those of one length stand together, where they can be one batch of attention, and long ones keep a GPU's
-    /// blocks busy longest.</returns>
+    /// <summary>Takes the texts of the next step; at least one must be waiting.</summary>
+    /// <param name="maxTokens">Maximum number of tokens of a step; a single longer text gets a step of its own.</param>
+    /// <returns>The texts, longest first: texts of equal length are adjacent and can form one batch of attention, and starting with the
+    /// long ones keeps a GPU's blocks busy.</returns>
     public List<EmbeddingWork> TakeBatch(int maxTokens)
     {
-        // Steps of about the same size: a small one at the end would leave most of a GPU idle.
+        // Make all steps about the same size: a small one at the end would leave most of a GPU idle.
         var steps = (Tokens + maxTokens - 1) / maxTokens;
         var most = Math.Min(maxTokens, (Tokens / steps) + (maxTokens / SlackOf));
         var (batch, taken) = (new List<EmbeddingWork>(), 0L);
@@ -100,7 +100,7 @@ internal sealed class EmbeddingQueue
         return batch;
     }
 
-    /// <summary>Takes the requests out that nobody waits for any more.</summary>
+    /// <summary>Takes the cancelled requests out.</summary>
     public IReadOnlyList<EmbeddingRequest> TakeCancelled()
     {
         List<EmbeddingRequest>? cancelled = null;

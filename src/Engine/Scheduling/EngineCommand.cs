@@ -1,6 +1,6 @@
 namespace LocalLlm.Scheduling;
 
-/// <summary>What other threads ask of the engine loop: a case for each, which <see cref="CommandReader"/> knows.</summary>
+/// <summary>A command from another thread to the engine loop; <see cref="CommandReader"/> handles every case.</summary>
 internal abstract record EngineCommand
 {
     /// <summary>Run a request.</summary>
@@ -12,12 +12,12 @@ internal abstract record EngineCommand
     /// <summary>End all requests.</summary>
     public sealed record AbortAll : EngineCommand;
 
-    /// <summary>End the loop when nothing runs any more.</summary>
+    /// <summary>End the loop once no sequence runs.</summary>
     public sealed record Drain : EngineCommand;
 
-    /// <summary>Forget all cached prefixes.</summary>
+    /// <summary>Drop all cached prefixes.</summary>
     public sealed record ResetPrefixCache : EngineCommand;
 
-    /// <summary>Draw what the KV blocks are used for.</summary>
+    /// <summary>Map how the KV blocks are used.</summary>
     public sealed record MapKvBlocks(int Cells, TaskCompletionSource<string> Map) : EngineCommand;
 }

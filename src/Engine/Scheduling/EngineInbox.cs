@@ -4,21 +4,21 @@ using System.Threading.Channels;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// What waits for the engine loop, and everybody who waits for it. Once it is closed nobody waits any more: every open request is
-/// completed, and every later command refused. Thread-safe; the loop alone reads.
+/// The engine loop's queue of commands, and the list of open requests. Closing it completes every open request and refuses every later
+/// command, so no caller waits after that. Thread-safe; only the loop reads.
 /// </summary>
 internal sealed class EngineInbox
 {
-    // Whoever posts wakes the loop's thread itself, and needs no other for it.
+    // Synchronous continuations: the posting thread wakes the loop's thread directly, without a thread of the pool in between.
     private readonly Channel<EngineCommand> _commands = Channel.CreateUnbounded<EngineCommand>(new() { AllowSynchronousContinuations = true });
     private readonly ConcurrentDictionary<LiveRequest, bool> _open = new();
     private EngineException? _closed;
     private bool _hasEnded;
 
-    /// <summary>Why nothing more is taken, or null.</summary>
+    /// <summary>Why the inbox accepts no more requests, or null if it does.</summary>
     public EngineException? Closed => Volatile.Read(ref _closed);
 
-    /// <summary>Queues a request; any refusal comes through its stream.</summary>
+    /// <summary>Queues a request; its stream reports a refusal.</summary>
     public void Submit(LiveRequest request)
     {
         if (Closed is { } closed)
@@ -32,56 +32,55 @@ internal sealed class EngineInbox
             Complete(request, Closed);
     }
 
-    /// <summary>Ends a request whose caller has left; without effect if it has ended.</summary>
+    /// <summary>Ends a request whose caller has left; without effect if it has already ended.</summary>
     public void Abort(LiveRequest request) => Post(new EngineCommand.Abort(request));
 
-    /// <summary>Forgets all cached prefixes.</summary>
+    /// <summary>Drops all cached prefixes.</summary>
     public void ResetPrefixCache() => Post(new EngineCommand.ResetPrefixCache());
 
-    /// <summary>What the KV blocks are used for; see <see cref="LlmEngine.MapKvBlocksAsync"/>.</summary>
+    /// <summary>Maps how the KV blocks are used; see <see cref="LlmEngine.MapKvBlocksAsync"/>.</summary>
     public Task<string> MapKvBlocksAsync(int cells)
     {
         var map = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
         return Post(new EngineCommand.MapKvBlocks(cells, map)) ? map.Task : Task.FromResult("");
     }
 
-    /// <summary>Takes no more requests and lets the running ones finish; then the loop ends.</summary>
+    /// <summary>Accepts no more requests and lets the running ones finish; then the loop ends.</summary>
     public void BeginDrain()
     {
         Interlocked.CompareExchange(ref _closed, ShuttingDown(), null);
         Post(new EngineCommand.Drain());
     }
 
-    /// <summary>Ends every request and then the loop.</summary>
+    /// <summary>Ends every request, then the loop.</summary>
     public void Stop()
     {
         BeginDrain();
         Post(new EngineCommand.AbortAll());
     }
 
-    /// <summary>Takes the next command, if there is one.</summary>
+    /// <summary>Takes the next command, if any.</summary>
     public bool TryRead([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out EngineCommand? command) => _commands.Reader.TryRead(out command);
 
-    /// <summary>Waits for a command. The calling thread does nothing else.</summary>
+    /// <summary>Blocks the calling thread until a command arrives.</summary>
     public void Wait() => _commands.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult();
 
-    /// <summary>The request is over.</summary>
+    /// <summary>Completes a request.</summary>
     /// <param name="request">The request.</param>
-    /// <param name="failure">What its caller gets thrown, or null.</param>
+    /// <param name="failure">The exception for its caller, or null.</param>
     public void Complete(LiveRequest request, Exception? failure)
     {
         _open.TryRemove(request, out _);
         request.Complete(failure);
     }
 
-    /// <summary>The loop has ended as it should.</summary>
+    /// <summary>Closes the inbox after the loop has ended normally.</summary>
     public void Close() => Close(Closed ?? ShuttingDown());
 
     /// <summary>
-    /// The loop has ended, which only the first call says: completes every request that is still open, and answers every command that is
-    /// still queued.
+    /// Closes the inbox: completes every open request, and answers every queued command. Only the first call has an effect.
     /// </summary>
-    /// <param name="reason">What the callers get thrown.</param>
+    /// <param name="reason">The exception for the callers.</param>
     public void Close(EngineException reason)
     {
         if (Interlocked.Exchange(ref _hasEnded, true))
@@ -101,6 +100,6 @@ internal sealed class EngineInbox
 
     private static EngineException ShuttingDown() => new(EngineErrorKind.ShuttingDown, "The engine is shutting down and takes no more requests.");
 
-    // False: nobody will read it.
+    // False: the inbox is closed, and the loop will not read the command.
     private bool Post(EngineCommand command) => _commands.Writer.TryWrite(command);
 }

@@ -5,8 +5,8 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// The engine's heart: schedule → submit → complete → update → send, on the one thread that owns the scheduler and calls the executor.
-/// Other threads only put commands into its <see cref="EngineInbox"/> and read what it publishes.
+/// The engine loop: schedule → submit → complete → update → send. It runs on the one thread that owns the scheduler and calls the
+/// executor. Other threads only put commands into its <see cref="EngineInbox"/> and read the figures that it publishes.
 /// </summary>
 internal sealed partial class EngineLoop : IDisposable
 {
@@ -30,20 +30,20 @@ internal sealed partial class EngineLoop : IDisposable
     private bool _isDead;
     private volatile EngineStatistics _statistics;
 
-    /// <summary>Prepares the loop; <see cref="Run"/> starts it. Owns the executor from here on.</summary>
+    /// <summary>Prepares the loop, which from now on owns the executor; <see cref="Run"/> starts it.</summary>
     /// <param name="executor">The devices.</param>
-    /// <param name="inbox">What other threads ask of it.</param>
-    /// <param name="settings">What of the engine's options concerns the loop.</param>
-    /// <param name="drawSeed">Seed of a request that has none; called on the loop's thread.</param>
-    /// <param name="logger">Receives failures, which no caller does.</param>
-    /// <param name="time">The clock of all measurements and of the step's deadline.</param>
+    /// <param name="inbox">Other threads' commands.</param>
+    /// <param name="settings">The engine's options for the loop.</param>
+    /// <param name="drawSeed">Draws a seed for a request without one; called on the loop's thread.</param>
+    /// <param name="logger">Receives failures, whose details no caller gets.</param>
+    /// <param name="time">The clock of all measurements and of step deadlines.</param>
     public EngineLoop(IStepExecutor executor, EngineInbox inbox, EngineLoopSettings settings, Func<ulong> drawSeed, ILogger logger, TimeProvider time)
     {
         _executor = executor;
         _inbox = inbox;
         _capabilities = executor.Capabilities;
         _logger = logger;
-        // One hasher: the hashes of a sequence's blocks are looked up in all of them.
+        // All KV caches share one hasher, because the hashes of a sequence's blocks are looked up in each of them.
         var hasher = BlockHasher.CreateRandom();
         _kvCaches = [.. Enumerable.Range(0, _capabilities.DataParallel)
             .Select(_ => new KvCacheManager(_capabilities.Plan.NumBlocks, _capabilities.Plan.BlockSize, settings.EnablePrefixCaching, hasher))];
@@ -53,17 +53,19 @@ internal sealed partial class EngineLoop : IDisposable
         _outputs = new(_inbox, _metrics, time, logger);
         _commands = new(inbox, _scheduler, _kvCaches, _outputs, _capabilities, drawSeed);
         _watchdog = new(settings.StepDeadlines, time, Die);
-        // Also while nothing runs, so that the next caller does not find out.
+        // This also watches while no step runs, so that a lost executor shows before the next request.
         executor.Lost?.ContinueWith(lost => _watchdog.GiveUp(lost.Result), TaskScheduler.Default);
     }
 
     /// <summary>The figures after the latest step.</summary>
     public EngineStatistics Statistics => _statistics;
 
-    /// <summary>Completes if the loop was given up, as a step did not end or a device is gone: its thread may never return.</summary>
+    /// <summary>
+    /// Completes if the loop was given up, because a step did not end or a device was lost: its thread may never return.
+    /// </summary>
     public Task GivenUp => _watchdog.Expired;
 
-    /// <summary>Runs until it is stopped. Never throws: a failure of the engine itself ends every request with it.</summary>
+    /// <summary>Runs until it is stopped. Never throws: a failure of the engine itself ends every request with that error.</summary>
     public void Run()
     {
         try
@@ -75,13 +77,13 @@ internal sealed partial class EngineLoop : IDisposable
             }
 
             if (_watchdog.HasGivenUp)
-                _watchdog.Expired.Wait(); // nobody waits any more once this has ended
+                _watchdog.Expired.Wait(); // after this, no caller waits any more
             else
                 _inbox.Close();
         }
         catch (Exception failure)
         {
-            // What waited for a device that is gone says so late.
+            // A call that waited for a lost device may report it only now.
             _watchdog.End();
             if (_watchdog.HasGivenUp)
                 _watchdog.Expired.Wait();
@@ -93,7 +95,7 @@ internal sealed partial class EngineLoop : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        // A device that hangs may hang again when it is freed.
+        // Freeing a hung device may hang too, so the watchdog guards it.
         _watchdog.Begin(0);
         try
         {
@@ -107,7 +109,7 @@ internal sealed partial class EngineLoop : IDisposable
         }
     }
 
-    // Waits where there is nothing to compute, which is the moment to look for leaks. False: the loop is over.
+    // Waits if there is nothing to compute; idle moments are also when the engine checks for leaks. False: the loop is over.
     private bool ReadInbox()
     {
         while (true)
@@ -124,7 +126,7 @@ internal sealed partial class EngineLoop : IDisposable
         }
     }
 
-    // False: the step came too late, and the loop was given up meanwhile: everything but this thread's end is done.
+    // False: the step took too long and the loop was given up. Only this thread is still to end.
     private bool Step()
     {
         if (!_watchdog.Begin(MaxTokensInFlight()))
@@ -150,7 +152,7 @@ internal sealed partial class EngineLoop : IDisposable
         return most;
     }
 
-    // As many as the executor takes ahead of the oldest, which is then waited for.
+    // Submits as many steps as the executor accepts; the caller then waits for the oldest one.
     private void SubmitSteps()
     {
         while (_scheduler.NumStepsInFlight == 0 || (_mayFollow && _scheduler.NumStepsInFlight < _capabilities.MaxStepsInFlight))
@@ -160,8 +162,8 @@ internal sealed partial class EngineLoop : IDisposable
                 return;
             _tokensInFlight.Enqueue(step.TotalTokens);
             _watchdog.Expect(step.TotalTokens);
-            // Tokens that the host has to know first, or to choose itself, are no inputs of a step ahead. Other sequences fill a pipeline
-            // meanwhile.
+            // If the host must know or sample this step's tokens first, the next step cannot take them as inputs. In a pipeline, other
+            // sequences fill the next steps meanwhile.
             var needsHost = _capabilities is { FeedsSampledTokens: true, PipelineStages: 1 } && (step.SamplesOnHost || step.NeedsHistory);
             _mayFollow = _executor.Submit(step) && !needsHost;
         }
@@ -200,11 +202,12 @@ internal sealed partial class EngineLoop : IDisposable
 
     private EngineStatistics TakeStatistics() => _scheduler.Stats.ToStatistics(_kvCaches, _numSteps, _outputs.NumGeneratedTokens);
 
-    // The engine cannot go on: every request ends with this error, later ones too. What failed is for the log; its text may hold what no
-    // caller should see. Also called by the watchdog, on a thread of its own.
+    // The engine cannot go on: every request ends with this error, and so does every later one. The failure itself goes to the log,
+    // because its text may hold details that no caller should see. The watchdog also calls this, on a thread of its own.
     private void Die(Exception failure)
     {
-        // Two threads may notice at once. The second returns only when the callers have their error, as its own end counts as the engine's.
+        // Two threads may notice a failure at once. The second must return only after the callers have their error, because its return
+        // counts as the engine's end.
         lock (_dying)
         {
             if (_isDead)

@@ -1,24 +1,24 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// What all drafters of an engine may add to their indexes in one step, so that many long prompts that come at once (a prefix cache lets
-/// them) do not hold up a step: they are learned over several.
+/// Limits how much all drafters of an engine together add to their indexes in one step. Many long prompts may arrive at once (a prefix
+/// cache makes that cheap); the drafters then learn them over several steps instead of delaying one.
 /// </summary>
 internal sealed class LearningBudget
 {
-    /// <summary>Runs of a step: a few milliseconds.</summary>
+    /// <summary>Maximum number of runs that are learned in a step: a few milliseconds.</summary>
     internal const int RunsOfStep = 4 * NgramDrafter.MaxLearnedRuns;
 
     private int _runs = RunsOfStep;
 
-    /// <summary>A step begins.</summary>
+    /// <summary>Refills the budget at the start of a step.</summary>
     public void Refill() => _runs = RunsOfStep;
 
-    /// <summary>Takes runs for tokens.</summary>
-    /// <param name="wanted">Tokens to learn.</param>
-    /// <param name="runsOfToken">Runs of each.</param>
-    /// <param name="min">Tokens that may be learned whatever is left: those that one step brings.</param>
-    /// <returns>Tokens that may be learned.</returns>
+    /// <summary>Takes the runs of some tokens from the budget.</summary>
+    /// <param name="wanted">Number of tokens to learn.</param>
+    /// <param name="runsOfToken">Number of runs for each token.</param>
+    /// <param name="min">Number of tokens that may be learned even if the budget is empty: as many as one step can add.</param>
+    /// <returns>Number of tokens that may be learned.</returns>
     public int Take(int wanted, int runsOfToken, int min)
     {
         var tokens = int.Min(wanted, int.Max(min, int.Max(0, _runs) / runsOfToken));

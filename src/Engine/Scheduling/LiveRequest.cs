@@ -5,7 +5,7 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Scheduling;
 
-/// <summary>A validated request on its way through the engine, and the way back to its caller.</summary>
+/// <summary>A validated request in the engine, and its stream of outputs to the caller.</summary>
 internal sealed class LiveRequest
 {
     private readonly Channel<GenerationOutput> _outputs = Channel.CreateUnbounded<GenerationOutput>(new() { SingleReader = true });
@@ -18,41 +18,41 @@ internal sealed class LiveRequest
     /// <summary>The prompt.</summary>
     public required int[] PromptTokenIds { get; init; }
 
-    /// <summary>How tokens are chosen, checked.</summary>
+    /// <summary>How tokens are chosen; already validated.</summary>
     public required ValidatedSampling Sampling { get; init; }
 
     /// <summary>Shares cached prefixes only with requests of the same salt.</summary>
     public string? CacheSalt { get; init; }
 
-    /// <summary>Lower goes first, where the engine schedules by priority.</summary>
+    /// <summary>Lower values run first if the engine schedules by priority.</summary>
     public int Priority { get; init; }
 
-    /// <summary>The compiled grammar: held here, it stays in the compiler's cache until the executor asks for it.</summary>
+    /// <summary>The compiled grammar. This reference keeps it in the compiler's cache until the executor asks for it.</summary>
     public CompiledGrammar? Grammar { get; init; }
 
-    /// <summary>Whether the meters ignore it.</summary>
+    /// <summary>Whether metrics leave the request out.</summary>
     public bool IsProbe { get; init; }
 
-    /// <summary>Creates the text of one of its sequences; null: no text.</summary>
+    /// <summary>Creates the text stream of one of the request's sequences; null: no text.</summary>
     public Func<TextStream>? CreateText { get; init; }
 
-    /// <summary>The trace of the request, or null where nobody listens.</summary>
+    /// <summary>The request's trace, or null if there is no listener.</summary>
     public Activity? Activity { get; set; }
 
-    /// <summary>Its sequences; set by the engine loop.</summary>
+    /// <summary>The request's sequences; the engine loop sets them.</summary>
     public LiveSequence[] Sequences { get; set; } = [];
 
     /// <summary>Pieces for the caller, in order.</summary>
     public ChannelReader<GenerationOutput> Outputs => _outputs.Reader;
 
-    /// <summary>Completes when nothing more is sent; pieces may still wait to be read.</summary>
+    /// <summary>Completes once the engine sends no more pieces; the caller may still have pieces to read.</summary>
     public Task Ended => _ended.Task;
 
-    /// <summary>True for the first caller only: a request runs once.</summary>
+    /// <summary>True for the first call only: a request runs once.</summary>
     public bool TryTake() => Interlocked.Exchange(ref _taken, 1) == 0;
 
-    /// <summary>Sends a piece; completes the stream with the last sequence's last one.</summary>
-    /// <returns>Whether nothing more will be sent.</returns>
+    /// <summary>Sends a piece; the last piece of the last sequence completes the stream.</summary>
+    /// <returns>Whether that was the request's last piece.</returns>
     public bool Send(GenerationOutput output)
     {
         _outputs.Writer.TryWrite(output);
@@ -62,11 +62,11 @@ internal sealed class LiveRequest
         return true;
     }
 
-    /// <summary>Ends the stream; without effect if it has ended. Any thread may call it.</summary>
-    /// <param name="failure">What the caller gets thrown, or null.</param>
+    /// <summary>Ends the stream; without effect if it has already ended. Any thread may call it.</summary>
+    /// <param name="failure">The exception for the caller, or null.</param>
     public void Complete(Exception? failure)
     {
-        // First: whoever has the end of the stream finds the trace complete.
+        // End the trace first: a caller that sees the end of the stream must find the trace complete.
         try
         {
             if (failure is not null)
@@ -75,7 +75,7 @@ internal sealed class LiveRequest
         }
         catch (Exception)
         {
-            // A listener's fault is nobody else's: no caller must wait because of it.
+            // A faulty listener must not keep the caller waiting.
         }
 
         _outputs.Writer.TryComplete(failure);

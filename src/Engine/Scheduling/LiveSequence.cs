@@ -12,29 +12,29 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
     private string _newText = "";
     private int? _stopTokenId;
 
-    /// <summary>The request it belongs to.</summary>
+    /// <summary>The sequence's request.</summary>
     public LiveRequest Request { get; } = request;
 
-    /// <summary>The scheduler's view of it.</summary>
+    /// <summary>The scheduler's view of the sequence.</summary>
     public Sequence Sequence { get; } = sequence;
 
-    /// <summary>Whether its last piece was sent.</summary>
+    /// <summary>Whether the sequence's last piece was sent.</summary>
     public bool IsFinished { get; private set; }
 
-    /// <summary>Why it ended, once it has: as the scheduler says, but for what only the text shows.</summary>
+    /// <summary>Why the sequence ended, once it has: the scheduler's reason, unless the text ended it (by a stop string).</summary>
     public FinishReason? FinishReason { get; private set; }
 
-    /// <summary>Tokens of the output so far.</summary>
+    /// <summary>Number of output tokens so far.</summary>
     public int NumOutputTokens { get; private set; }
 
-    /// <summary>Timestamp of its latest token, or null before the first.</summary>
+    /// <summary>Timestamp of the latest token, or null before the first.</summary>
     public long? LastTokenTimestamp { get; set; }
 
-    /// <summary>Why it failed, in words for its caller, once it has.</summary>
+    /// <summary>Why the sequence failed, once it has, in words for its caller.</summary>
     public EngineException? Failure { get; private set; }
 
     /// <summary>
-    /// Takes log-probabilities of prompt tokens from index <paramref name="first"/> on; after a preemption they come again.
+    /// Stores log-probabilities of prompt tokens from index <paramref name="first"/> on. After a preemption they are set again.
     /// </summary>
     public void SetPromptLogprobs(int first, IReadOnlyList<TokenLogprobs> logprobs)
     {
@@ -44,7 +44,7 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
         _promptLogprobs.AddRange(logprobs.Select(Decode));
     }
 
-    /// <summary>Takes tokens that the scheduler has appended, up to the one with which a stop string is complete.</summary>
+    /// <summary>Appends tokens that the scheduler has accepted, up to the one that completes a stop string.</summary>
     /// <param name="tokens">The tokens, with their log-probabilities.</param>
     public void Append(ReadOnlySpan<SampledToken> tokens)
     {
@@ -56,7 +56,7 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
             if (token.Logprobs is { } logprobs)
                 (_newLogprobs ??= []).Add(Decode(logprobs));
 
-            // As in vLLM, the token that ended the sequence is no text unless its stop string would be.
+            // As in vLLM, a token that ended the sequence adds no text unless stop strings stay in the output.
             var endedByToken = i == tokens.Length - 1 && Sequence.FinishReason == LocalLlm.FinishReason.Stop;
             if (endedByToken)
                 _stopTokenId = Sequence.StopTokenId;
@@ -70,20 +70,21 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
         }
     }
 
-    /// <summary>The sequence has ended; without effect if it had.</summary>
+    /// <summary>Ends the sequence; without effect if it has already ended.</summary>
     /// <param name="reason">Why.</param>
-    /// <param name="failure">What the caller gets to read of an error; null: only that there was one.</param>
+    /// <param name="failure">The error for the caller to read; null: only that an error occurred.</param>
     public void End(FinishReason reason, EngineException? failure = null)
     {
         FinishReason ??= reason;
         Failure ??= failure;
     }
 
-    /// <summary>The error of a sequence whose output could not be made; the cause is for the log.</summary>
+    /// <summary>The error of a sequence whose output could not be created; the cause is for the log.</summary>
     public static EngineException OutputFailed(Exception? cause) => new(EngineErrorKind.GenerationFailed, "The output of this sequence could not be made; the engine's log says why.", innerException: cause);
 
-    /// <summary>Sends what is new, if anything is.</summary>
-    /// <returns>Whether its request is complete with it, and what kept the last of the text from being created, for the log.</returns>
+    /// <summary>Sends what is new, if anything.</summary>
+    /// <returns>Whether this completed the request, and for the log the failure, if any, that kept the last text from being
+    /// created.</returns>
     public (bool IsLast, Exception? Failure) Send()
     {
         if (IsFinished)
@@ -129,7 +130,7 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
         return (isLast, failure);
     }
 
-    // Only what the engine itself says of a failed computation may reach a caller. Any other exception's text is for the log.
+    // A caller may read only the engine's own message about a failed computation. The text of any other exception is for the log.
     private string Reason() => Failure is { Kind: EngineErrorKind.GenerationFailed or EngineErrorKind.InvalidRequest } own ? own.Message : OutputFailed(null).Message;
 
     private TokenLogprobs Decode(TokenLogprobs logprobs) => _text is null

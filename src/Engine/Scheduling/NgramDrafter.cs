@@ -4,27 +4,27 @@ using System.Security.Cryptography;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Prompt look-up (Saxena, "Prompt Lookup Decoding", 2023; vLLM's method <c>ngram</c>): the longest run of last tokens that occurred before
-/// is looked up, where it occurred last, and what followed it there is the draft. A draft that reaches the end of the text goes on with its
-/// own beginning, as copies in LZ77 do, so that loops are drafted whole.
+/// Prompt look-up (Saxena, "Prompt Lookup Decoding", 2023; vLLM's method <c>ngram</c>). Finds the longest run of last tokens that occurred
+/// before; the tokens after its latest occurrence are the draft. A draft that reaches the end of the text continues with its own
+/// beginning, as copies in LZ77 do, so that it can cover a repeating loop.
 /// </summary>
 /// <remarks>
-/// Every length has an index of its own, to which each token is added once: a call costs time for the new tokens, not for the text. It runs
-/// on the engine loop's thread, so one call learns no more than <see cref="MaxLearnedRuns"/> allow, and those of one step no more than
-/// their <see cref="LearningBudget"/>; a long prompt takes several, and nothing is drafted before all of the text is learned. The guess is
-/// compared with every token of the output, drafted or not, so that <see cref="DraftPace"/> knows at no cost whether drafting would pay
-/// again.
+/// There is one index for each run length, and each token is added to it once, so a call costs time for new tokens only. The drafter runs
+/// on the engine loop's thread. One call therefore learns at most <see cref="MaxLearnedRuns"/>, and all calls of a step at most their
+/// <see cref="LearningBudget"/>. A long prompt takes several steps, and the drafter drafts nothing before it has learned all of the text.
+/// It compares its guess with every output token, drafted or not, so that <see cref="DraftPace"/> knows at no cost whether drafting would
+/// pay again.
 /// </remarks>
-/// <param name="min">Fewest last tokens, at least 1.</param>
-/// <param name="max">Most last tokens, at least <paramref name="min"/>.</param>
+/// <param name="min">Min number of last tokens to look up, at least 1.</param>
+/// <param name="max">Max number of last tokens to look up, at least <paramref name="min"/>.</param>
 /// <param name="maxDrafts">Max number of tokens of a draft.</param>
-/// <param name="budget">What all drafters may learn in a step; null: any number of them as much as a call may.</param>
+/// <param name="budget">What all drafters together may learn in a step; null: only the limit of a call applies.</param>
 internal sealed class NgramDrafter(int min, int max, int maxDrafts, LearningBudget? budget = null) : IDrafter
 {
-    /// <summary>Max number of runs that one call adds to the indexes, one of each length for a token: about a millisecond.</summary>
+    /// <summary>Max number of runs that one call adds to the indexes (one of each length for a token): about a millisecond.</summary>
     internal const int MaxLearnedRuns = 16_384;
 
-    // Nobody can send a text whose hashes collide.
+    // A random key: no client can send a text whose hashes collide.
     private static readonly uint Key = BitConverter.ToUInt32(RandomNumberGenerator.GetBytes(sizeof(uint)));
 
     private readonly NgramIndex[] _indexes = [.. Enumerable.Range(min, max - min + 1).Select(length => new NgramIndex(length))];
@@ -32,7 +32,7 @@ internal sealed class NgramDrafter(int min, int max, int maxDrafts, LearningBudg
     private readonly uint[] _hashes = new uint[max];
     private readonly int[] _drafts = new int[maxDrafts];
     private int _numSeen;
-    private int _match; // where the guess of token _numSeen stands; 0: there is none
+    private int _match; // position of the guess for token _numSeen; 0: no guess
 
     /// <inheritdoc/>
     public ReadOnlySpan<int> Propose(ReadOnlySpan<int> tokens, int numPromptTokens, int max)
@@ -49,7 +49,7 @@ internal sealed class NgramDrafter(int min, int max, int maxDrafts, LearningBudg
         return _drafts.AsSpan(0, int.Max(0, count));
     }
 
-    // The token at _numSeen is known: judges its guess, adds the runs before it to the indexes, and guesses the next.
+    // Takes the token at _numSeen: judges its guess, adds the runs before it to the indexes, and guesses the next token.
     private void Learn(ReadOnlySpan<int> tokens, int numPromptTokens)
     {
         var isOutput = _numSeen >= numPromptTokens;
@@ -62,7 +62,7 @@ internal sealed class NgramDrafter(int min, int max, int maxDrafts, LearningBudg
                 index.Set(tokens, _numSeen, _hashes[index.Length - 1]);
         }
 
-        // Of a prompt, only what follows its end is guessed.
+        // In a prompt, only the token after its end is worth a guess.
         _match = _numSeen + 1 >= numPromptTokens ? Find(tokens, _numSeen + 1) : 0;
     }
 
@@ -78,7 +78,7 @@ internal sealed class NgramDrafter(int min, int max, int maxDrafts, LearningBudg
         return 0;
     }
 
-    // Of the last 1, 2, … tokens before a position.
+    // Hashes the last 1, 2, … tokens before a position.
     private void Hash(ReadOnlySpan<int> tokens, int end)
     {
         var hash = Key;

@@ -1,26 +1,26 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Where each run of so many tokens of a text occurred last, by its end. Open addressing; a slot holds the position alone, the tokens
-/// are compared in the text itself.
+/// Maps each run of a fixed number of tokens to the end of its latest occurrence in a text. Open addressing: a slot holds only the
+/// position, and tokens are compared in the text itself.
 /// </summary>
-/// <param name="length">Tokens of a run.</param>
+/// <param name="length">Number of tokens of a run.</param>
 internal sealed class NgramIndex(int length)
 {
     private int[] _ends = new int[64]; // a power of two, at most half full; 0: empty
     private uint[] _hashes = new uint[64];
     private int _count;
 
-    /// <summary>Tokens of a run.</summary>
+    /// <summary>Number of tokens of a run.</summary>
     public int Length => length;
 
-    /// <summary>Where a run equal to that before <paramref name="end"/> ends; 0: it did not occur.</summary>
+    /// <summary>Finds the end of an earlier run equal to the one before <paramref name="end"/>; 0: none.</summary>
     /// <param name="tokens">The text.</param>
     /// <param name="end">At least <see cref="Length"/>.</param>
-    /// <param name="hash">Of the run.</param>
+    /// <param name="hash">The run's hash.</param>
     public int Find(ReadOnlySpan<int> tokens, int end, uint hash) => _ends[Slot(tokens, end, hash)];
 
-    /// <summary>The run before <paramref name="end"/> occurred there last.</summary>
+    /// <summary>Records the run before <paramref name="end"/> as the latest occurrence.</summary>
     public void Set(ReadOnlySpan<int> tokens, int end, uint hash)
     {
         var slot = Slot(tokens, end, hash);

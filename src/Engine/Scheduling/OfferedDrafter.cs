@@ -1,11 +1,11 @@
 namespace LocalLlm.Scheduling;
 
-/// <summary>Proposes what the executor has guessed: the drafts of a model's own layers.</summary>
+/// <summary>Proposes the drafts that the executor offers, which come from a model's own layers.</summary>
 internal sealed class OfferedDrafter : IDrafter
 {
     private int[] _drafts = [];
     private int _count;
-    private int _numTokens; // that they follow
+    private int _numTokens; // known tokens before the drafts
 
     /// <inheritdoc/>
     public ReadOnlySpan<int> Propose(ReadOnlySpan<int> tokens, int numPromptTokens, int max) =>

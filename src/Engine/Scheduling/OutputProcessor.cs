@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Scheduling;
 
-/// <summary>Turns what happened to sequences into outputs for their callers, and into measurements. The engine loop owns it.</summary>
-/// <param name="inbox">Where the open requests are kept.</param>
+/// <summary>Turns updates of sequences into outputs for their callers, and into measurements. The engine loop owns it.</summary>
+/// <param name="inbox">Holds the open requests.</param>
 /// <param name="metrics">Receives times and counts.</param>
 /// <param name="time">The clock of the sequences' timestamps.</param>
 /// <param name="logger">Receives the failures that no caller may see.</param>
@@ -16,7 +16,7 @@ internal sealed partial class OutputProcessor(EngineInbox inbox, EngineMetrics m
     /// <summary>Tokens generated since the start.</summary>
     public long NumGeneratedTokens { get; private set; }
 
-    /// <summary>Takes up the sequences of a request that the scheduler has queued.</summary>
+    /// <summary>Adds a request's sequences, which the scheduler has queued.</summary>
     public void Add(LiveRequest request, ReadOnlySpan<Sequence> sequences)
     {
         request.Sequences = new LiveSequence[sequences.Length];
@@ -27,8 +27,8 @@ internal sealed partial class OutputProcessor(EngineInbox inbox, EngineMetrics m
         }
     }
 
-    /// <summary>Takes what a step brought one sequence. What goes wrong in creating its output ends that sequence alone.</summary>
-    /// <returns>Why it ends with this although the scheduler lets it go on (a stop string, an output that failed), or null.</returns>
+    /// <summary>Processes what a step brought one sequence. A failure to create its output ends only that sequence.</summary>
+    /// <returns>Why the sequence ends although the scheduler lets it continue (a stop string, a failed output), or null.</returns>
     public FinishReason? Append(in SequenceUpdate update, in SequenceResult result)
     {
         if (!_live.TryGetValue(update.Sequence.Id, out var live))
@@ -55,9 +55,9 @@ internal sealed partial class OutputProcessor(EngineInbox inbox, EngineMetrics m
         return live.FinishReason;
     }
 
-    /// <summary>Takes that a sequence has ended for another reason than its tokens.</summary>
+    /// <summary>Ends a sequence for a reason other than its tokens.</summary>
     /// <param name="sequence">The sequence.</param>
-    /// <param name="failure">What its caller gets to read of an error; null: only that there was one.</param>
+    /// <param name="failure">The error for the caller to read; null: only that an error occurred.</param>
     public void End(Sequence sequence, EngineException? failure = null)
     {
         if (!_live.TryGetValue(sequence.Id, out var live))
@@ -67,7 +67,7 @@ internal sealed partial class OutputProcessor(EngineInbox inbox, EngineMetrics m
         Remove(live);
     }
 
-    /// <summary>Sends what is new to the callers.</summary>
+    /// <summary>Sends everything new to the callers.</summary>
     public void SendAll()
     {
         foreach (var live in _unsent)

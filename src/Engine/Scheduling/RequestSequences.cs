@@ -2,13 +2,13 @@ using LocalLlm.Execution;
 
 namespace LocalLlm.Scheduling;
 
-/// <summary>From a validated request to the sequences that the scheduler runs.</summary>
+/// <summary>Creates the scheduler's sequences for a validated request.</summary>
 internal static class RequestSequences
 {
     /// <summary>Creates the request's n sequences.</summary>
     /// <param name="request">The request.</param>
-    /// <param name="capabilities">Of the executor.</param>
-    /// <param name="drawSeed">Called once where the request has no seed.</param>
+    /// <param name="capabilities">The executor's capabilities.</param>
+    /// <param name="drawSeed">Draws a seed; called once if the request has none.</param>
     /// <param name="nextId">The id of the next sequence.</param>
     public static Sequence[] Create(LiveRequest request, ExecutorCapabilities capabilities, Func<ulong> drawSeed, ref long nextId)
     {

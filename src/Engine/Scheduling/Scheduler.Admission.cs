@@ -1,6 +1,6 @@
 namespace LocalLlm.Scheduling;
 
-/// <content>Admitting waiting sequences to a step, each to a data-parallel group.</content>
+/// <content>Admits waiting sequences to a step, each in a data-parallel group.</content>
 internal sealed partial class Scheduler
 {
     private readonly List<SchedulingGroup> _choices = []; // for the sequence being admitted, reused
@@ -9,7 +9,7 @@ internal sealed partial class Scheduler
     {
         foreach (var group in _groups)
             group.Reserved = _options.ReserveFullPrompt ? group.BlocksOwed() : 0;
-        // In order of service: nobody overtakes the first that has no room, but in groups where that one cannot go.
+        // In order of service: once a sequence has no room, no later one may overtake it, except in groups that it cannot use.
         for (var sequence = NextWaiting(null); sequence is not null && HasOpenGroup(); sequence = NextWaiting(sequence))
         {
             ChooseGroups(sequence);
@@ -18,7 +18,7 @@ internal sealed partial class Scheduler
         }
     }
 
-    // One group: always the first, as whoever was not admitted ended the search.
+    // With one group, always the first: a sequence that was not admitted has ended the search.
     private Sequence? NextWaiting(Sequence? before) => before is null || before.State == SequenceState.Running || _groups.Length == 1
         ? _waiting.First : _waiting.After(before);
 
@@ -28,8 +28,8 @@ internal sealed partial class Scheduler
         !group.IsFull && group.Budget > 0 && group.Running.Count < _options.MaxNumSeqs && group.KvCache.NumFreeBlocks > 0;
 
     /// <summary>
-    /// The groups that may take a waiting sequence, best first: the one of a sequence that had one before; else those with the fewest
-    /// blocks that are held, owed, or needed for what the sequence has beyond a cached prefix.
+    /// Collects the groups that may take a waiting sequence, best first. A sequence that was in a group before stays there. Otherwise the
+    /// best group has the fewest blocks that are held, owed, or needed for the sequence's tokens beyond a cached prefix.
     /// </summary>
     private void ChooseGroups(Sequence sequence)
     {
@@ -42,7 +42,7 @@ internal sealed partial class Scheduler
 
         if (_choices.Count < 2)
             return;
-        // Once for each group, not in every comparison: it goes through the group's sequences and the hashes of the prompt.
+        // Computed once for each group and not in every comparison: it visits the group's sequences and the hashes of the prompt.
         foreach (var group in _choices)
             group.LoadWithNext = LoadWith(group);
         _choices.Sort(static (left, right) => (left.LoadWithNext, left.Running.Count, left.Index).CompareTo((right.LoadWithNext, right.Running.Count, right.Index)));
@@ -75,7 +75,7 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// Whether a waiting sequence, if admitted now, would not soon push somebody out. Never holds up the only one.
+    /// Whether a waiting sequence can be admitted now without soon preempting another. Always true if no sequence runs in the group.
     /// </summary>
     private bool HasRoom(SchedulingGroup group, Sequence sequence, int firstChunkEnd, ReadOnlySpan<int> hits)
     {

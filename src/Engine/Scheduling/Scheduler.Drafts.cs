@@ -1,9 +1,9 @@
 namespace LocalLlm.Scheduling;
 
-/// <content>Drafts are guesses: they get what nobody else has a use for, and nobody is preempted for them.</content>
+/// <content>Schedules drafts. They are guesses, so they get only what is left over, and no sequence is preempted for them.</content>
 internal sealed partial class Scheduler
 {
-    // Where drafts are few, whoever drafted longest ago goes first.
+    // If there is room for few drafts, the sequence that drafted longest ago goes first.
     private static readonly Comparison<(Sequence Sequence, int Index)> LongestAgoFirst = static (left, right) =>
         (left.Sequence.LastDraftStepId, left.Sequence.ArrivalOrder)
             .CompareTo((right.Sequence.LastDraftStepId, right.Sequence.ArrivalOrder));
@@ -40,8 +40,8 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// Running ahead, a sequence's tokens are never all known when a step is chosen. One that the step after could give drafts is not run
-    /// ahead once: it takes part again when its token is known.
+    /// When steps run ahead, a sequence's tokens are never all known while a step is chosen, so it could never have drafts. A sequence
+    /// that the next step could give drafts to therefore skips one step: it takes part again once its token is known.
     /// </summary>
     private void ChooseWhoWaitsToDraft(SchedulingGroup group)
     {
@@ -72,14 +72,15 @@ internal sealed partial class Scheduler
         }
     }
 
-    /// <summary>Drafts that a step could hold.</summary>
-    /// <param name="sequence">Whose.</param>
-    /// <param name="numTokens">Tokens of it that are known then.</param>
+    /// <summary>Proposes the drafts of a sequence that a step has room for.</summary>
+    /// <param name="sequence">The sequence.</param>
+    /// <param name="numTokens">Number of its tokens that are known in that step.</param>
     /// <param name="budget">Drafts that the step has left.</param>
-    /// <param name="freeBlocks">Blocks left when each running sequence has one more for its next token; below 0: too few for that.</param>
+    /// <param name="freeBlocks">Blocks left after each running sequence has taken one for its next token; below 0: too few for
+    /// that.</param>
     private ReadOnlySpan<int> Propose(Sequence sequence, int numTokens, int budget, int freeBlocks)
     {
-        // The token after the last draft is output too.
+        // The token after the last draft counts as output too.
         var tokensLeft = int.Min(sequence.MaxTokens - (numTokens - sequence.NumPromptTokens), _options.MaxModelLen - numTokens) - 1;
         var room = ((long)(sequence.Blocks.Count + int.Max(0, freeBlocks)) * sequence.Group!.KvCache.BlockSize) - numTokens;
         var max = (int)long.Clamp(room, 0, int.Max(0, int.Min(int.Min(tokensLeft, budget), _options.MaxDrafts)));

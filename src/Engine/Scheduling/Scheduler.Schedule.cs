@@ -1,7 +1,7 @@
 using LocalLlm.Execution;
 namespace LocalLlm.Scheduling;
 
-/// <content>Choosing a step.</content>
+/// <content>Chooses a step.</content>
 internal sealed partial class Scheduler
 {
     private readonly Queue<StepRecord> _inFlight = []; // oldest first
@@ -12,10 +12,10 @@ internal sealed partial class Scheduler
     private long _lastStepId;
 
     /// <summary>
-    /// Chooses the next step: running sequences first, in order, so that decodes win; then, if nothing had to be preempted,
-    /// waiting ones; then drafts. The output must be reported back, unless it is empty.
+    /// Chooses the next step: running sequences first, in order, so that decodes come first; then waiting ones, if no sequence was
+    /// preempted; then drafts. The output must be reported back, unless it is empty.
     /// </summary>
-    /// <param name="runAhead">Whether a sequence whose next token a step in flight samples may take part: the device knows the
+    /// <param name="runAhead">Whether to include a sequence whose next token is sampled by a step in flight: the device will know that
     /// token.</param>
     public SchedulerOutput Schedule(bool runAhead = false)
     {
@@ -54,12 +54,12 @@ internal sealed partial class Scheduler
         return BeginFlight(step);
     }
 
-    // False: there is no room, and with a step in flight the right one to preempt is not known: that step must complete first.
+    // False: no room, and while steps are in flight it is not known whom to preempt. A step must complete first.
     private bool ScheduleRunning(SchedulingGroup group, StepRecord step, bool runAhead)
     {
         if (_options.MicroBatches == 1)
             return ScheduleRunning(group, step, runAhead, static _ => true, int.MaxValue);
-        // Of several steps in flight each takes its share, and who is in none goes before the next chunks of long prompts.
+        // Each of several steps in flight takes its share. Sequences that are in none go before the next chunks of long prompts.
         var share = (group.Running.Count + _options.MicroBatches - 1) / _options.MicroBatches;
         return ScheduleRunning(group, step, runAhead, static sequence => sequence.NumInFlightSteps == 0, share)
             && ScheduleRunning(group, step, runAhead, static sequence => sequence.NumInFlightSteps > 0, share);
@@ -72,7 +72,7 @@ internal sealed partial class Scheduler
             var sequence = group.Running[i];
             if (!takesPart(sequence))
                 continue;
-            // 0 while all known tokens are in flight: it takes part again when its next token is known, here or on the device.
+            // 0 while all known tokens are in flight: the sequence takes part again once the host or the device knows its next token.
             var pending = sequence.NumTokens - sequence.NextPosition;
             var goesOn = pending == 0 && sequence.LastStepId == group.FollowedStep && GoesOn(sequence) && !sequence.WaitsToDraft;
             var count = Chunk(group, goesOn ? 1 : pending);
@@ -88,16 +88,16 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// The step in flight whose tokens this one takes before they are known; 0: none. Of several in a pipeline it is the oldest that is not
-    /// followed yet, and no other one: its tokens are the first to be there, and its sequences stay a step of their own. Where the host
-    /// must know them first, they are waited for.
+    /// The step in flight whose sampled tokens this step takes before the host knows them; 0: none. In a pipeline it is the oldest step
+    /// that no step follows yet, and only that one: its tokens are available first, and its sequences remain together in a step. If the
+    /// host must know the tokens first, this step does not follow it but waits.
     /// </summary>
     private long StepToFollow(SchedulingGroup group)
     {
         var oldest = long.MaxValue;
         foreach (var sequence in group.Running)
         {
-            // Devices keep the tokens of as many of the latest steps as there are stages.
+            // Devices keep the sampled tokens of the latest steps only, as many as there are stages.
             if (sequence.LastStepId > _lastStepId - _options.MicroBatches && sequence.LastStepId < oldest
                 && sequence.NumTokens == sequence.NextPosition && GoesOn(sequence))
                 oldest = sequence.LastStepId;
@@ -113,12 +113,12 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// Whether one step in flight samples a token of the sequence and, as far as its length says, that will not be the last.
+    /// Whether exactly one step in flight samples a token of the sequence and, judged by the length limits, that token is not the last.
     /// </summary>
     private bool GoesOn(Sequence sequence) =>
         sequence.NumPendingTokens == 1 && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
 
-    /// <summary>How many of <paramref name="pending"/> tokens go into this step; 0 if a prompt must be whole and is not.</summary>
+    /// <summary>How many of <paramref name="pending"/> tokens fit into this step; 0 if a prompt must be whole and does not fit.</summary>
     private int Chunk(SchedulingGroup group, int pending)
     {
         if (!_options.EnableChunkedPrefill)
@@ -134,20 +134,20 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// Covers <paramref name="numTokens"/> positions of a running sequence, preempting from the end of the order. False if the
-    /// sequence gets nothing this step: it was preempted itself, or waits for blocks of a step in flight.
+    /// Allocates blocks for <paramref name="numTokens"/> positions of a running sequence, preempting from the end of the order if needed.
+    /// False if the sequence gets nothing in this step: it was preempted itself, or waits for blocks of a step in flight.
     /// </summary>
-    /// <param name="group">The sequence's.</param>
+    /// <param name="group">The sequence's group.</param>
     /// <param name="sequence">The sequence at <paramref name="index"/>.</param>
     /// <param name="numTokens">Positions to cover.</param>
     /// <param name="step">The step being built.</param>
-    /// <param name="index">Index in the running list; moved back when a sequence before it leaves the list.</param>
+    /// <param name="index">Index in the running list; reduced when a sequence before it leaves the list.</param>
     private bool MakeRoom(SchedulingGroup group, Sequence sequence, int numTokens, StepRecord step, ref int index)
     {
         while (!group.KvCache.TryAllocate(sequence.Blocks, numTokens))
         {
             var victimIndex = ChooseVictim(group.Running, index);
-            // While others are in flight the last in order may only seem so; they can be preempted when they are back.
+            // Sequences in flight cannot be preempted yet, so this one may only seem to be the last. Wait until they complete.
             if (victimIndex < 0 || (victimIndex == index && _inFlight.Count > 0))
                 return false;
             var victim = group.Running[victimIndex];
@@ -165,9 +165,9 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// The last in order of service that no step in flight holds (its blocks could not be reused yet), or -1. Never one that
-    /// goes before the sequence at <paramref name="index"/>: were only those not in flight, they would push one another out
-    /// in turn and nobody would reach the end.
+    /// The last sequence in order of service that no step in flight holds (its blocks could not be reused yet), or -1. Never one that goes
+    /// before the sequence at <paramref name="index"/>: otherwise sequences that are not in flight would preempt one another in turn, and
+    /// none would finish.
     /// </summary>
     private int ChooseVictim(List<Sequence> running, int index)
     {

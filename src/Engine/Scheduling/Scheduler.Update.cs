@@ -4,20 +4,20 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Scheduling;
 
-/// <content>What became of a step.</content>
+/// <content>Applies the result of a step.</content>
 internal sealed partial class Scheduler
 {
     private readonly List<SequenceUpdate> _updates = []; // of the latest call, reused
     private double? _expertBalance; // at the latest step
 
     /// <summary>
-    /// The oldest step in flight has completed: its positions count as computed, its full blocks enter the prefix cache, and
-    /// its sampled tokens are appended up to the one that ends the sequence. Sequences that ended meanwhile get no token. A failed token or
-    /// a failure ends its sequence with <see cref="FinishReason.Error"/>.
+    /// Applies the result of the oldest step in flight: its positions count as computed, its full blocks enter the prefix cache, and its
+    /// sampled tokens are appended up to the one that ends the sequence. A sequence that has already ended gets no token. A failed token
+    /// or a failure ends its sequence with <see cref="FinishReason.Error"/>.
     /// </summary>
     /// <param name="result">The step's result, without a <see cref="StepResult.Failure"/>.</param>
-    /// <returns>One per sequence of the result, valid until the next call.</returns>
-    /// <exception cref="EngineException">EngineDead: not the oldest step, or not its sequences.</exception>
+    /// <returns>One update for each sequence of the result, valid until the next call.</returns>
+    /// <exception cref="EngineException">EngineDead: the result is not of the oldest step, or not of its sequences.</exception>
     public IReadOnlyList<SequenceUpdate> Update(StepResult result)
     {
         var step = Peek(result.StepId);
@@ -47,10 +47,10 @@ internal sealed partial class Scheduler
         return _updates;
     }
 
-    /// <summary>The oldest step in flight failed: every sequence of it ends with <see cref="FinishReason.Error"/>.</summary>
-    /// <param name="stepId">The step.</param>
-    /// <returns>One per sequence that ended with it, valid until the next call.</returns>
-    /// <exception cref="EngineException">EngineDead: not the oldest step.</exception>
+    /// <summary>Applies a failure of the oldest step in flight: all of its sequences end with <see cref="FinishReason.Error"/>.</summary>
+    /// <param name="stepId">The step's id.</param>
+    /// <returns>One update for each sequence that this ended, valid until the next call.</returns>
+    /// <exception cref="EngineException">EngineDead: it is not the oldest step.</exception>
     public IReadOnlyList<SequenceUpdate> FailStep(long stepId)
     {
         var step = Peek(stepId);
@@ -70,7 +70,7 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// Verifies the KV cache and the scheduler's own books. Cheap enough for every idle moment, and for every step of a test.
+    /// Verifies the KV cache and the scheduler's own records. Cheap enough for every idle moment, and for every step of a test.
     /// </summary>
     /// <exception cref="EngineException">Kind EngineDead, with the numbers.</exception>
     public void CheckIntegrity()
@@ -128,7 +128,7 @@ internal sealed partial class Scheduler
         if (sampled.Length > 0 && !entry.SamplesToken)
             throw new EngineException(EngineErrorKind.EngineDead, $"sequence {result.SequenceId} came back with tokens that were not asked for");
 
-        // Where nothing was sampled the last position is computed again, for its logits.
+        // If nothing was sampled, the last position must be computed again for its logits.
         var isRepeated = entry.SamplesToken && sampled.IsEmpty;
         var accepted = NumAccepted(entry.Drafts.Span, sampled);
         if (entry.NumDrafts > 0)
@@ -174,7 +174,7 @@ internal sealed partial class Scheduler
         return UpdateOf(sequence, entry, sampled.Length);
     }
 
-    // Drafts that were sampled, from the first on; the last sampled token has never been computed.
+    // The number of leading drafts that equal the sampled tokens. The last sampled token has never been computed, so it does not count.
     private static int NumAccepted(ReadOnlySpan<int> drafts, ReadOnlySpan<SampledToken> sampled)
     {
         var accepted = 0;
@@ -183,7 +183,7 @@ internal sealed partial class Scheduler
         return accepted;
     }
 
-    // The step no longer holds the sequence; `computed` of its positions count.
+    // Removes the step's hold on the sequence; `computed` of its positions count as computed.
     private void EndEntry(Sequence sequence, in ScheduledSequence entry, int computed)
     {
         sequence.NumInFlightSteps--;
@@ -207,8 +207,8 @@ internal sealed partial class Scheduler
         }
     }
 
-    // Of known tokens: one that ended before its last token was known has computed a position of none, or of a bad one, and accepted drafts
-    // come before the tokens that they are.
+    // Only blocks of known tokens are cached. A sequence that ended before its last token was known has computed a position for a token
+    // that does not exist or is bad, and accepted drafts count as computed before they are appended as tokens.
     private static void CacheComputed(Sequence sequence) =>
         sequence.Group!.KvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
 

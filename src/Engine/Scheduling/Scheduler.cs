@@ -3,17 +3,17 @@ using LocalLlm.KvCache;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// vLLM V1's scheduler: no prefill and decode phases, only sequences whose computed tokens chase their known tokens under
-/// one token budget per step. Not thread-safe; the engine loop owns it.
+/// vLLM V1's scheduler. It has no prefill and decode phases: each step computes tokens of sequences that have more known than computed
+/// tokens, under one token budget. Not thread-safe; the engine loop owns it.
 /// </summary>
 /// <remarks>
-/// The loop is <see cref="Schedule"/> → submit → complete → <see cref="Update"/>. Steps may overlap (pipeline stages, or a device that is
-/// kept busy): several may be scheduled before the first is reported back, but they are reported in order. A sequence may end while a step
-/// that writes its blocks is in flight; its blocks are given back when the last such step is reported, exactly once.
-/// Progress: <see cref="Add(Sequence)"/> refuses what could never fit, and nobody is preempted for one that goes after it in
-/// order of service, so the first always reaches its end, then the next.
-/// Data-parallel groups: each has a KV cache and the limits of a step for itself. There is one order of service, in which a sequence takes
-/// the group with the least to do for it; it stays there, also when it is preempted, and what is said above holds in each group.
+/// The loop is <see cref="Schedule"/> → submit → complete → <see cref="Update"/>. Steps may overlap (in pipeline stages, or to keep a
+/// device busy): several may be scheduled before the first is reported back, but they are reported in order. A sequence may end while a
+/// step that writes its blocks is in flight. Its blocks are then released exactly once, when the last such step is reported. Progress:
+/// <see cref="Add(Sequence)"/> refuses a sequence that could never fit, and no sequence is preempted for one that comes later in the order
+/// of service. So the first always finishes, then the next. Data-parallel groups: each has its own KV cache and its own limits of a step.
+/// There is one order of service. A sequence goes to the group with the least work for it and stays there, even after a preemption.
+/// Progress holds in each group.
 /// </remarks>
 internal sealed partial class Scheduler
 {
@@ -48,7 +48,7 @@ internal sealed partial class Scheduler
         _drafts = options.MaxDrafts > 0 ? new(options.MaxDrafts) : null;
     }
 
-    /// <summary>Sequences admitted.</summary>
+    /// <summary>Number of admitted sequences.</summary>
     public int NumRunning
     {
         get
@@ -60,26 +60,26 @@ internal sealed partial class Scheduler
         }
     }
 
-    /// <summary>Sequences queued, preempted ones included.</summary>
+    /// <summary>Number of queued sequences, preempted ones included.</summary>
     public int NumWaiting => _waiting.Count;
 
-    /// <summary>Steps scheduled and not reported back.</summary>
+    /// <summary>Number of steps that were scheduled and not reported back.</summary>
     public int NumStepsInFlight => _inFlight.Count;
 
     /// <summary>Whether any sequence is not finished.</summary>
     public bool HasUnfinished => _waiting.Count > 0 || NumRunning > 0;
 
-    /// <summary>The figures of this moment.</summary>
+    /// <summary>The current figures.</summary>
     public SchedulerStats Stats =>
         new(NumRunning, NumWaiting, Usage(), _numPreemptions, _prefixQueries, _prefixHits, _drafts?.ToStatistics(), _expertBalance);
 
     /// <summary>Queues a sequence.</summary>
     /// <exception cref="EngineException">
-    /// InvalidRequest or ContextLengthExceeded if it can never run; Overloaded if the queue is full. Nothing has changed then.
+    /// InvalidRequest or ContextLengthExceeded if it can never run; Overloaded if the queue is full. Nothing has changed in either case.
     /// </exception>
     public void Add(Sequence sequence) => AddGroup([sequence]);
 
-    /// <summary>Queues the sequences of one request (n &gt; 1): all, or none if one is refused.</summary>
+    /// <summary>Queues the sequences of one request (n &gt; 1): all of them, or none if one is refused.</summary>
     /// <inheritdoc cref="Add(Sequence)" path="/exception"/>
     public void AddGroup(params ReadOnlySpan<Sequence> group)
     {
@@ -114,8 +114,8 @@ internal sealed partial class Scheduler
         }
     }
 
-    /// <summary>Ends a sequence because its caller left. Its blocks are back at once, or when the step in flight is reported.</summary>
-    /// <returns>False if no such sequence is alive.</returns>
+    /// <summary>Ends a sequence whose caller has left. Its blocks are released at once, or when the step in flight is reported.</summary>
+    /// <returns>False if the scheduler has no such sequence.</returns>
     public bool Abort(long sequenceId)
     {
         if (!_sequences.TryGetValue(sequenceId, out var sequence) || sequence.State == SequenceState.Finished)
@@ -125,8 +125,8 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// Ends a sequence; without effect if it has ended. With <see cref="FinishReason.Error"/> its blocks also leave the
-    /// prefix cache, so that a bad value in them reaches nobody else.
+    /// Ends a sequence; without effect if it has already ended. With <see cref="FinishReason.Error"/> its blocks also leave the
+    /// prefix cache, so that a bad value in them reaches no other sequence.
     /// </summary>
     public void Finish(Sequence sequence, FinishReason reason)
     {
@@ -142,7 +142,7 @@ internal sealed partial class Scheduler
         if (sequence.IsAnnounced)
             _finishedIds.Add(sequence.Id);
         sequence.State = SequenceState.Finished;
-        sequence.Drafter = null; // its index is as large as the text
+        sequence.Drafter = null; // frees its index, which is as large as the text
         sequence.FinishReason = reason;
         sequence.FinishedTimestamp = _time.GetTimestamp();
         if (reason == FinishReason.Error)
@@ -153,7 +153,7 @@ internal sealed partial class Scheduler
             _draining.Add(sequence);
     }
 
-    /// <summary>Ends every sequence: shutdown.</summary>
+    /// <summary>Ends every sequence, at shutdown.</summary>
     /// <returns>The sequences that ended, in order of arrival.</returns>
     public IReadOnlyList<Sequence> FinishAll(FinishReason reason)
     {
@@ -163,7 +163,7 @@ internal sealed partial class Scheduler
         return all;
     }
 
-    /// <summary>Forgets all cached prefixes; sequences that run go on.</summary>
+    /// <summary>Drops all cached prefixes; running sequences continue.</summary>
     public void ResetPrefixCache()
     {
         foreach (var group in _groups)

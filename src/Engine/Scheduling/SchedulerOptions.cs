@@ -3,55 +3,57 @@ namespace LocalLlm.Scheduling;
 /// <summary>The limits of the <see cref="Scheduler"/>, under vLLM's names.</summary>
 internal sealed record SchedulerOptions
 {
-    /// <summary>Most tokens of one sequence, prompt and output; at least 2.</summary>
+    /// <summary>Maximum number of tokens of one sequence, prompt and output; at least 2.</summary>
     public required int MaxModelLen { get; init; }
 
-    /// <summary>Most tokens computed in one step.</summary>
+    /// <summary>Maximum number of tokens computed in one step.</summary>
     public int MaxNumBatchedTokens { get; init; } = 2048;
 
-    /// <summary>Most sequences admitted at a time; at most <see cref="MaxNumBatchedTokens"/>: each gets a token every step.</summary>
+    /// <summary>
+    /// Maximum number of admitted sequences; at most <see cref="MaxNumBatchedTokens"/>, because each gets a token every step.
+    /// </summary>
     public int MaxNumSeqs { get; init; } = 256;
 
     /// <summary>
-    /// Steps that share the running sequences evenly, as many as there are pipeline stages: a step takes no more than its share, so that
-    /// others can follow it before it is complete.
+    /// Number of steps that share the running sequences evenly, one for each pipeline stage. A step takes only its share, so that other
+    /// steps can follow it before it is complete.
     /// </summary>
     public int MicroBatches { get; init; } = 1;
 
-    /// <summary>Whether a prompt may be spread over several steps. If not, the budget must hold <see cref="MaxModelLen"/>.</summary>
+    /// <summary>Whether a prompt may be spread over several steps. If not, the token budget must hold <see cref="MaxModelLen"/>.</summary>
     public bool EnableChunkedPrefill { get; init; } = true;
 
-    /// <summary>Most tokens of one sequence in one step, beside its drafts; 0: only the budget limits it.</summary>
+    /// <summary>Maximum number of tokens of one sequence in one step, without its drafts; 0: only the budget limits it.</summary>
     public int LongPrefillTokenThreshold { get; init; }
 
-    /// <summary>Most sequences in the queue. Preempted ones count but are never refused; null: no limit.</summary>
+    /// <summary>Maximum number of queued sequences; null: no limit. Preempted ones count but are never refused.</summary>
     public int? MaxNumWaiting { get; init; }
 
     /// <summary>Order of service.</summary>
     public SchedulingPolicy Policy { get; init; } = SchedulingPolicy.Fcfs;
 
     /// <summary>
-    /// Admits a sequence only if the free blocks hold all of its known tokens, besides the rest of the prompts already
-    /// admitted; otherwise only its first chunk must fit, and sequences admitted in haste preempt one another.
+    /// Admits a sequence only if the free blocks hold all of its known tokens, besides the rest of the prompts already admitted. Otherwise
+    /// only its first chunk must fit, so sequences may be admitted too early and preempt one another.
     /// </summary>
     public bool ReserveFullPrompt { get; init; } = true;
 
-    /// <summary>Share of all blocks that admission leaves free for the growth of running sequences; 0 up to, not including, 1.</summary>
+    /// <summary>Share of all blocks that admission leaves free for the growth of running sequences, from 0 to below 1.</summary>
     public double AdmissionWatermark { get; init; }
 
-    /// <summary>Max number of tokens that are drafted for a sequence and a step; 0: none.</summary>
+    /// <summary>Max number of drafts of a sequence in a step; 0: none.</summary>
     public int MaxDrafts { get; init; }
 
-    /// <summary>Max number of tokens that are drafted for all sequences of a step.</summary>
+    /// <summary>Max number of drafts of all sequences in a step.</summary>
     public int MaxDraftsOfStep { get; init; } = int.MaxValue;
 
-    /// <summary>Creates what drafts for a sequence; null: nothing does.</summary>
+    /// <summary>Creates the drafter of a sequence; null: no drafts.</summary>
     public Func<IDrafter>? CreateDrafter { get; init; }
 
-    /// <summary>What they share, and the scheduler refills for every step; null: nothing.</summary>
+    /// <summary>The drafters' shared learning budget, which the scheduler refills for every step; null: none.</summary>
     public LearningBudget? Learning { get; init; }
 
-    /// <summary>Throws for the first option out of range or in conflict with another.</summary>
+    /// <summary>Throws for the first option that is out of range or conflicts with another.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public void Validate()
     {

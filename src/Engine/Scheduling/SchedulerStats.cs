@@ -3,14 +3,14 @@ using LocalLlm.KvCache;
 namespace LocalLlm.Scheduling;
 
 /// <summary>The scheduler's figures at one moment.</summary>
-/// <param name="NumRunning">Sequences admitted.</param>
-/// <param name="NumWaiting">Sequences queued, preempted ones included.</param>
+/// <param name="NumRunning">Admitted sequences.</param>
+/// <param name="NumWaiting">Queued sequences, preempted ones included.</param>
 /// <param name="KvCacheUsage">Share of KV blocks held by sequences, 0 to 1.</param>
 /// <param name="NumPreemptions">Preemptions since the start.</param>
 /// <param name="PrefixCacheQueries">Prompt tokens looked up in the prefix cache since the start.</param>
 /// <param name="PrefixCacheHits">Prompt tokens found there.</param>
-/// <param name="Speculation">How drafts went; null: there are none.</param>
-/// <param name="ExpertBalance">How evenly experts are used; null: there are none.</param>
+/// <param name="Speculation">Results of speculative decoding; null: it is off.</param>
+/// <param name="ExpertBalance">How evenly experts are used; null: the model has none.</param>
 internal readonly record struct SchedulerStats(
     int NumRunning,
     int NumWaiting,
@@ -21,7 +21,9 @@ internal readonly record struct SchedulerStats(
     SpeculationStatistics? Speculation,
     double? ExpertBalance)
 {
-    /// <summary>With those of the KV caches, one for each data-parallel group, and the loop's own, as the engine publishes them.</summary>
+    /// <summary>
+    /// Combines these figures with those of the KV caches (one for each data-parallel group) and of the loop, for publication.
+    /// </summary>
     public EngineStatistics ToStatistics(KvCacheManager[] kvCaches, long numSteps, long numGeneratedTokens)
     {
         var (blocks, free) = (0, 0);

@@ -1,6 +1,6 @@
 namespace LocalLlm.Scheduling;
 
-/// <summary>Where a <see cref="Sequence"/> stands in the <see cref="Scheduler"/>.</summary>
+/// <summary>State of a <see cref="Sequence"/> in the <see cref="Scheduler"/>.</summary>
 internal enum SequenceState
 {
     /// <summary>Queued; never scheduled, holds no block.</summary>

@@ -2,14 +2,14 @@ using LocalLlm.Execution;
 
 namespace LocalLlm.Scheduling;
 
-/// <summary>A step on its way: the data that was submitted and, kept here, whose it is. Pooled by the scheduler.</summary>
+/// <summary>A scheduled step: the data to submit, and the sequence of each entry. Pooled by the scheduler.</summary>
 internal sealed class StepRecord
 {
     private static readonly ReadOnlyMemory<int> Unknown = new[] { ScheduledSequence.UnknownToken };
 
     private readonly List<Sequence> _members = [];
 
-    /// <summary>What is submitted.</summary>
+    /// <summary>The data to submit.</summary>
     public SchedulerOutput Output { get; } = new();
 
     /// <summary>Number of sequences.</summary>
@@ -19,8 +19,8 @@ internal sealed class StepRecord
     public Sequence this[int index] => _members[index];
 
     /// <summary>
-    /// Adds the next <paramref name="count"/> positions of a sequence whose table already covers them: known tokens, or the one that a step
-    /// in flight samples.
+    /// Adds the next <paramref name="count"/> positions of a sequence whose block table already covers them: known tokens, or the token
+    /// that a step in flight samples.
     /// </summary>
     public void Add(Sequence sequence, int count)
     {
@@ -44,7 +44,7 @@ internal sealed class StepRecord
         _members.Add(sequence);
     }
 
-    /// <summary>Adds drafts behind the last known token of entry <paramref name="index"/>; the table covers them.</summary>
+    /// <summary>Adds drafts after the last known token of entry <paramref name="index"/>; the block table already covers them.</summary>
     public void AddDrafts(int index, ReadOnlySpan<int> drafts)
     {
         var (sequence, entry) = (_members[index], Output.Sequences[index]);
@@ -58,7 +58,7 @@ internal sealed class StepRecord
         };
     }
 
-    /// <summary>Takes a sequence's entry out again; returns its number of tokens, 0 if it has none.</summary>
+    /// <summary>Removes a sequence's entry; returns its number of tokens, 0 if it has none.</summary>
     public int Remove(Sequence sequence)
     {
         var index = _members.IndexOf(sequence);
@@ -71,8 +71,8 @@ internal sealed class StepRecord
         return count;
     }
 
-    /// <summary>Marks the work of every entry as in flight, and says how the step's tokens are sampled.</summary>
-    /// <param name="stepId">Its number.</param>
+    /// <summary>Marks every entry as in flight, and records how the step's tokens are sampled.</summary>
+    /// <param name="stepId">The step's id.</param>
     public void BeginFlight(long stepId)
     {
         Output.StepId = stepId;
@@ -83,7 +83,7 @@ internal sealed class StepRecord
             sequence.NumInFlightSteps++;
             sequence.LastStepId = stepId;
             sequence.NumPendingTokens += entry.SamplesToken ? 1 : 0;
-            // Only the host follows a sequence's history along its drafts.
+            // Only the host can follow a sequence's history along its drafts.
             Output.SamplesOnHost |= entry.NeedsPromptLogits || (entry.SamplesToken && sequence.Sampling?.Logprobs is not null)
                 || (entry.NumDrafts > 0 && sequence.Sampling is { NeedsHistory: true });
             Output.NeedsHistory |= entry.SamplesToken && sequence.Sampling is { NeedsHistory: true };

@@ -1,8 +1,8 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Notices a step that does not end: a device that hangs, a rank that is gone without a word; also told of what is gone. The thread that
-/// waits for the step cannot be freed then; this ends the callers' wait in its place.
+/// Notices a step that does not end, because a device hangs or a rank has vanished without a report; callers can also report a loss
+/// (<see cref="GiveUp"/>). The thread that waits for the step cannot be freed then, so the watchdog ends the callers' wait in its place.
 /// </summary>
 internal sealed class StepWatchdog : IDisposable
 {
@@ -22,9 +22,9 @@ internal sealed class StepWatchdog : IDisposable
     private int _tokens;
     private int _state;
 
-    /// <param name="deadlines">How long a step may take; null: any time.</param>
+    /// <param name="deadlines">How long a step may take; null: no limit.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="die">Ends everything that waits for the loop; called once, on another thread, before <see cref="Expired"/> completes.
+    /// <param name="die">Ends everything that waits for the loop. Called once, on another thread, before <see cref="Expired"/> completes.
     /// Must not throw.</param>
     public StepWatchdog(StepDeadlines? deadlines, TimeProvider time, Action<Exception> die)
     {
@@ -34,11 +34,11 @@ internal sealed class StepWatchdog : IDisposable
         _timer = deadlines is null ? null : time.CreateTimer(_ => Expire(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>Completes when a step has taken too long, or the loop was given up otherwise.</summary>
+    /// <summary>Completes when a step has taken too long, or the loop was given up for another reason.</summary>
     public Task Expired => _expired.Task;
 
-    /// <summary>A step is waited for from now on.</summary>
-    /// <param name="tokens">Its tokens as far as they are known.</param>
+    /// <summary>Starts to watch a step.</summary>
+    /// <param name="tokens">Number of its tokens, as far as known.</param>
     /// <returns>False: the loop was given up.</returns>
     public bool Begin(int tokens)
     {
@@ -52,7 +52,7 @@ internal sealed class StepWatchdog : IDisposable
     }
 
     /// <summary>
-    /// A step of this size is among what is waited for: the largest one sets the limit, counted from <see cref="Begin"/>.
+    /// Adds a step to those being watched. The largest one sets the limit, counted from <see cref="Begin"/>.
     /// </summary>
     public void Expect(int tokens)
     {
@@ -63,8 +63,8 @@ internal sealed class StepWatchdog : IDisposable
         _timer?.Change(left > Resolution ? left : Resolution, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>The step has ended.</summary>
-    /// <returns>False: too late, the loop was given up.</returns>
+    /// <summary>Stops watching, as the step has ended.</summary>
+    /// <returns>False: the step took too long, and the loop was given up.</returns>
     public bool End()
     {
         _timer?.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -76,7 +76,7 @@ internal sealed class StepWatchdog : IDisposable
     /// <summary>Whether the loop was given up.</summary>
     public bool HasGivenUp => Volatile.Read(ref _state) == GivenUp;
 
-    /// <summary>Gives the loop up whatever it does: it waits for something that is gone.</summary>
+    /// <summary>Gives the loop up whatever it does, because it depends on something that is lost.</summary>
     /// <param name="reason">What has failed.</param>
     public void GiveUp(Exception reason)
     {
@@ -95,7 +95,7 @@ internal sealed class StepWatchdog : IDisposable
 
     private void Expire()
     {
-        // The timer of an earlier step may come late, and timers may come a little early.
+        // The timer of an earlier step may fire late, and timers may fire a little early.
         var timeout = TimeSpan.FromTicks(Volatile.Read(ref _timeout));
         var left = timeout - _time.GetElapsedTime(Volatile.Read(ref _begin));
         if (left > TimeSpan.Zero)

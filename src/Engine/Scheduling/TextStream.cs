@@ -3,9 +3,9 @@ using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Scheduling;
 
-/// <summary>One sequence's text as its tokens come: whole characters, cut at the first stop string.</summary>
+/// <summary>Builds one sequence's text token by token: whole characters only, cut at the first stop string.</summary>
 /// <param name="tokenizer">The model's tokenizer.</param>
-/// <param name="skipSpecialTokens">Leaves special tokens out.</param>
+/// <param name="skipSpecialTokens">Whether to leave special tokens out.</param>
 /// <param name="stop">Texts that end the output.</param>
 /// <param name="includeStopString">Whether the stop string is part of the output.</param>
 internal sealed class TextStream(Tokenizer tokenizer, bool skipSpecialTokens, IReadOnlyList<string> stop, bool includeStopString)
@@ -16,8 +16,8 @@ internal sealed class TextStream(Tokenizer tokenizer, bool skipSpecialTokens, IR
     /// <summary>The stop string that ended the text, or null.</summary>
     public string? StopString => _stop?.Matched;
 
-    /// <summary>Takes a token and returns what is certain by now.</summary>
-    /// <param name="tokenId">The token; an id that the tokenizer does not know has no text.</param>
+    /// <summary>Takes a token and returns the text that is certain by now.</summary>
+    /// <param name="tokenId">The token; an unknown id has no text.</param>
     /// <param name="mayStop">Whether a stop string may begin in this text; false before min_tokens.</param>
     public string Append(int tokenId, bool mayStop)
     {
@@ -25,7 +25,7 @@ internal sealed class TextStream(Tokenizer tokenizer, bool skipSpecialTokens, IR
         return _stop is not null && mayStop ? _stop.Append(text) : text;
     }
 
-    /// <summary>What was held back; the stream is over.</summary>
+    /// <summary>Ends the stream and returns the text that was held back.</summary>
     public string Flush()
     {
         var rest = TokenizerErrors.Translated(_detokenizer.Flush);

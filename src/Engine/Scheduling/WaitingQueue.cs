@@ -1,8 +1,8 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Sequences that wait, in order of service: by priority where the policy says so, then by arrival, so that a preempted one, having arrived
-/// before all that were never admitted, stands before them again. Add and remove are O(log n).
+/// Waiting sequences in order of service: by priority if the policy says so, then by arrival. A preempted sequence arrived before all that
+/// were never admitted, so it stands before them again. Add and remove are O(log n).
 /// </summary>
 internal sealed class WaitingQueue(SchedulingPolicy policy) : IComparer<Sequence>
 {
@@ -11,10 +11,10 @@ internal sealed class WaitingQueue(SchedulingPolicy policy) : IComparer<Sequence
     /// <summary>Number of sequences.</summary>
     public int Count => _set?.Count ?? 0;
 
-    /// <summary>The one to be served next, or null.</summary>
+    /// <summary>The sequence to serve next, or null.</summary>
     public Sequence? First => _set?.Min;
 
-    /// <summary>The one to be served after another that is in the queue, or null.</summary>
+    /// <summary>The sequence to serve after another one in the queue, or null.</summary>
     public Sequence? After(Sequence sequence) => _set is { Max: { } last } set ? set.GetViewBetween(sequence, last).Skip(1).FirstOrDefault() : null;
 
     private SortedSet<Sequence> Set => _set ??= new SortedSet<Sequence>(this);
