@@ -89,7 +89,7 @@ internal static class FolderKind
         return [.. names];
     }
 
-    /// <summary>As <see cref="FaultOf"/>, from a list of names alone, such as a hub's; null: the names show no fault.</summary>
+    /// <summary>The same for a list of names alone, such as a hub's; null: the names show no fault.</summary>
     /// <param name="names">Files, and folders with a slash at the end.</param>
     /// <param name="read">Returns the JSON of a small file, or null.</param>
     public static string? FaultOfNames(IReadOnlyList<string> names, Func<string, JsonElement?> read)

@@ -13,7 +13,7 @@ internal interface ITokenPredictor
     /// <param name="hidden">[tokens, hidden]: the result of <see cref="ICausalLanguageModel.Forward"/>, or of this method for the token
     /// before;
     /// unchanged.</param>
-    /// <param name="isOfModel">Whether <paramref name="hidden"/> comes from the model itself.</param>
+    /// <param name="isOfModel">Whether the model itself computed the hidden states.</param>
     /// <param name="nextIds">[tokens] int64, on the model's device: the token after each.</param>
     /// <param name="context">The step, with the tokens' own positions.</param>
     /// <returns>[tokens, hidden].</returns>
