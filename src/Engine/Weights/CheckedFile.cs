@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// A file read by position, never beyond the length that it had when it was opened, so that no number in it can lead outside. Safe for
+/// A file that is read by position, never beyond its length when it was opened, so that no number in it can lead outside. Safe for
 /// concurrent reading.
 /// </summary>
 internal sealed class CheckedFile : IDisposable
@@ -18,7 +18,7 @@ internal sealed class CheckedFile : IDisposable
         Length = length;
     }
 
-    /// <summary>The path it was opened by.</summary>
+    /// <summary>The path it was opened with.</summary>
     public string Path { get; }
 
     /// <summary>Its name for messages.</summary>
@@ -27,8 +27,8 @@ internal sealed class CheckedFile : IDisposable
     /// <summary>Bytes at the time of opening.</summary>
     public long Length { get; }
 
-    /// <summary>Opens a regular file, links followed. Nothing is read.</summary>
-    /// <exception cref="EngineException">It is missing, is a pipe, a device or a folder, or may not be read.</exception>
+    /// <summary>Opens a regular file, following links. Nothing is read.</summary>
+    /// <exception cref="EngineException">It is missing, is a pipe, a device or a folder, or cannot be read.</exception>
     public static CheckedFile Open(string path)
     {
         var name = System.IO.Path.GetFileName(path);
@@ -50,8 +50,8 @@ internal sealed class CheckedFile : IDisposable
         }
     }
 
-    /// <summary>Reads bytes by their position.</summary>
-    /// <exception cref="EngineException">They are not all within the file, or cannot be read.</exception>
+    /// <summary>Reads bytes at a position.</summary>
+    /// <exception cref="EngineException">Some are outside the file, or cannot be read.</exception>
     /// <exception cref="ObjectDisposedException">The file is closed.</exception>
     public void Read(long offset, Span<byte> target)
     {
@@ -61,14 +61,14 @@ internal sealed class CheckedFile : IDisposable
         Read(_handle, Name, offset, target);
     }
 
-    /// <summary>An error of this file.</summary>
+    /// <summary>Creates an error about this file.</summary>
     public EngineException Error(string problem) => EngineException.ModelFolder(Name, problem);
 
     /// <inheritdoc/>
     public void Dispose() => _handle.Dispose();
 
     /// <summary>Fills <paramref name="target"/> from a handle.</summary>
-    /// <exception cref="EngineException">The file ends before, or cannot be read.</exception>
+    /// <exception cref="EngineException">The file ends too early, or cannot be read.</exception>
     internal static void Read(SafeFileHandle handle, string name, long offset, Span<byte> target)
     {
         try

@@ -4,12 +4,12 @@ namespace LocalLlm.Weights;
 /// The weights of a model folder: every tensor of its files, by name. Opening reads the files' headers and no tensor. Safe for concurrent
 /// reading until <see cref="Dispose"/>.
 /// <para>
-/// Which files: <c>model.safetensors</c> where <c>model.safetensors.index.json</c> does not name it; else those that the index names, the
-/// rest of a numbered
-/// set that it names in part, and, once a tensor is missed (<see cref="LookFurther"/>), every other <c>*.safetensors</c>, as without an
-/// index. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
-/// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: an encoder's heads have files of their own,
-/// which it reads. Files may be symbolic links, as in Hugging Face's cache; names inside the index must be plain file names.
+/// It opens <c>model.safetensors</c> unless <c>model.safetensors.index.json</c> exists and does not name it. With an index it opens the
+/// files that the index names, and the rest of a numbered set that the index names in part. Without one, or once a tensor is missing
+/// (<see cref="LookFurther"/>), it opens every other <c>*.safetensors</c>. Only if there are none of these, it opens
+/// <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, which <see cref="TorchPickleFile"/> reads as data. It opens no other
+/// pickle (<c>.pt</c>, <c>.ckpt</c>, …); an encoder reads the files of its heads itself. Files may be symbolic links, as in Hugging Face's
+/// cache; names in the index must be plain file names.
 /// </para>
 /// </summary>
 internal sealed class Checkpoint : IDisposable
@@ -19,9 +19,9 @@ internal sealed class Checkpoint : IDisposable
 
     private readonly string _folder;
     private readonly CheckpointIndex? _index;
-    private readonly List<string> _absent = []; // files of the index
-    private readonly List<string> _twice = []; // tensors of two files, between which the index decides
-    private readonly List<string> _further = []; // files that were opened only because tensors were missing
+    private readonly List<string> _absent = []; // files in the index that do not exist
+    private readonly List<string> _twice = []; // tensors in two files; the index decides between them
+    private readonly List<string> _further = []; // files opened only because tensors were missing
 
     private Checkpoint(string folder, CheckpointIndex? index)
     {
@@ -35,21 +35,21 @@ internal sealed class Checkpoint : IDisposable
     /// <summary>The open files.</summary>
     public IReadOnlyList<IWeightFile> Files => _files;
 
-    /// <summary>The file to blame where the weights as a whole do not fit.</summary>
+    /// <summary>The file to name in errors if the weights as a whole do not fit.</summary>
     public string FileName => _files.Exists(file => file is TorchPickleFile) ? CheckpointFolder.PickleFileName : CheckpointFolder.SingleFileName;
 
-    /// <summary>Bytes of all tensors together.</summary>
+    /// <summary>Total bytes of all tensors.</summary>
     public long TotalBytes { get; private set; }
 
-    /// <summary>Where the index and the files disagree; null: there is no index.</summary>
+    /// <summary>The differences between the index and the files; null: there is no index.</summary>
     public IndexDifferences? Differences { get; private set; }
 
     /// <summary>Opens the weights of a folder.</summary>
     /// <exception cref="EngineException">
-    /// Files are malformed, a tensor is in two of them and no index says in which, or there are no weights at all
-    /// (<see cref="EngineErrorKind.ModelFolder"/>); one
-    /// error lists every problem. An index that is malformed or disagrees with the files is no
-    /// error here: see <see cref="Differences"/>.
+    /// A file is malformed, a tensor is in two files and no index says in which, or there are no weights at all
+    /// (<see cref="EngineErrorKind.ModelFolder"/>); one error lists every problem. An index that is malformed or disagrees with the files
+    /// is not
+    /// an error here: see <see cref="Differences"/>.
     /// </exception>
     public static Checkpoint Open(string folder)
     {
@@ -82,9 +82,9 @@ internal sealed class Checkpoint : IDisposable
     }
 
     /// <summary>
-    /// Looks for tensors that the model needs and no open file holds in the rest of a folder with an index: an index may omit files. A file
-    /// that holds one of
-    /// them stays open, and all its tensors are the checkpoint's; but a tensor that was there before is not replaced.
+    /// Looks in the rest of a folder with an index for tensors that the model needs and no open file holds, because an index may omit
+    /// files. A
+    /// file that holds one stays open, and all its tensors are added to the checkpoint. Tensors found earlier are not replaced.
     /// </summary>
     /// <param name="missing">The tensors' names.</param>
     /// <returns>Why files could not be read, one text for each.</returns>
@@ -129,7 +129,7 @@ internal sealed class Checkpoint : IDisposable
     {
         if (index is null)
             return CheckpointFolder.ShardsWithoutIndex(folder);
-        // As transformers prefers it: an index of other files is left over from before they were merged.
+        // As in transformers: an index of other files is left over from before they were merged.
         var whole = index.Name == CheckpointIndex.FileName ? CheckpointFolder.SingleFileName : CheckpointFolder.PickleFileName;
         if (!index.Shards.Contains(whole) && File.Exists(Path.Combine(folder, whole)))
             return [whole];
@@ -154,7 +154,7 @@ internal sealed class Checkpoint : IDisposable
         if (_index is not null)
             _absent.AddRange(_index.Shards.Where(shard => CheckpointFolder.IsAbsent(Path.Combine(_folder, shard))));
         var unreadable = 0;
-        // Whether a file that did not arrive is missed is known once the model has said what it needs.
+        // Only the model's needs decide later whether an absent file is a problem.
         foreach (var shard in shards.Except(_absent, StringComparer.Ordinal))
         {
             try
@@ -181,7 +181,7 @@ internal sealed class Checkpoint : IDisposable
             Differences = IndexDifferences.Of(_index, _tensors, _absent, _further, _twice);
     }
 
-    // before: tensors that stay where they are; null: none.
+    // before: tensors that keep their file; null: none.
     private void AddTensors(string shard, IWeightFile file, ModelFolderProblems problems, HashSet<string>? before)
     {
         foreach (var info in file.Tensors.Values)

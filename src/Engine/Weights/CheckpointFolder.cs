@@ -1,12 +1,12 @@
 namespace LocalLlm.Weights;
 
-/// <summary>Which files of a model folder hold its weights.</summary>
+/// <summary>Finds the files of a model folder that hold its weights.</summary>
 internal static class CheckpointFolder
 {
-    /// <summary>The file of an unsharded checkpoint.</summary>
+    /// <summary>The only file of an unsharded checkpoint.</summary>
     public const string SingleFileName = "model.safetensors";
 
-    /// <summary>The file of an unsharded checkpoint in PyTorch's own format, opened only where there are no safetensors.</summary>
+    /// <summary>The file of an unsharded checkpoint in PyTorch's own format, opened only if there are no safetensors.</summary>
     public const string PickleFileName = PickleStem + PickleSuffix;
 
     private const string Safetensors = ".safetensors";
@@ -15,11 +15,11 @@ internal static class CheckpointFolder
     private const string PickleSuffix = ".bin";
 
     /// <summary>
-    /// Heads of encoders that have files of their own beside the model's weights: sparse weights, and vectors of every token.
+    /// Heads of encoders with files of their own beside the model's weights: for sparse weights, and for vectors of every token.
     /// </summary>
     public static readonly IReadOnlyList<string> Heads = ["sparse_linear", "colbert_linear"];
 
-    // Suffix → what to say; none of these is ever opened, but for the names of the hub's pickles.
+    // Suffix → how messages name it. No such file is ever opened, except pickles with the hub's standard names.
     private static readonly (string Suffix, string Kind)[] s_others =
     [
         (".bin", "a pickle, which can run code when it is loaded"),
@@ -32,16 +32,16 @@ internal static class CheckpointFolder
         (".msgpack", "in a Flax format"),
     ];
 
-    /// <summary>Whether a shard is to be read as PyTorch's format: by its name, never by its content.</summary>
+    /// <summary>Whether a shard is read as PyTorch's format; its name decides, never its content.</summary>
     public static bool IsPickle(string shard) => !shard.EndsWith(Safetensors, StringComparison.Ordinal);
 
-    /// <summary>The file of a head: as safetensors where it is there, else as a pickle, else null.</summary>
+    /// <summary>The file of a head: safetensors if it exists, else a pickle, else null.</summary>
     public static string? HeadIn(string folder, string name) => ((string[])[name + Safetensors, name + HeadPickle]).FirstOrDefault(file => File.Exists(Path.Combine(folder, file)));
 
-    /// <summary>Whether a file of safetensors is a head's, and none of the model's own.</summary>
+    /// <summary>Whether a safetensors file belongs to a head and not to the model itself.</summary>
     public static bool IsHead(string file) => Heads.Any(head => file == head + Safetensors);
 
-    /// <summary>The name of the folder's index, or null: an index of pickles counts only where no safetensors file is.</summary>
+    /// <summary>The name of the folder's index, or null; an index of pickles counts only if there is no safetensors file.</summary>
     /// <exception cref="EngineException">The folder cannot be listed.</exception>
     public static string? IndexIn(string folder)
     {
@@ -53,16 +53,18 @@ internal static class CheckpointFolder
     }
 
     /// <summary>
-    /// The names of the shards of a folder without an index, in ordinal order: <c>model.safetensors</c> alone where it exists,
-    /// otherwise every other safetensors file (without <c>consolidated*</c>, a publisher's second copy, where there are others), and only
-    /// where there is none <c>pytorch_model.bin</c>.
+    /// The names of the shards of a folder without an index, in ordinal order. <c>model.safetensors</c> alone if it exists; otherwise every
+    /// other safetensors file (without <c>consolidated*</c>, a publisher's second copy, if there are others); <c>pytorch_model.bin</c> only
+    /// if
+    /// there are none.
     /// </summary>
     /// <exception cref="EngineException">
     /// There is no file of weights, or shards numbered <c>-00001-of-00004</c> are missing. Files of other formats are never opened.
     /// </exception>
     /// <param name="folder">The model's folder.</param>
-    /// <param name="unusableIndex">The name of an index that is there but says nothing, or null. One of pickles vouches for a numbered set
-    /// of them.</param>
+    /// <param name="unusableIndex">The name of an existing index without usable content, or null. An index of pickles confirms that a
+    /// numbered
+    /// set of them belongs to the model.</param>
     public static IReadOnlyList<string> ShardsWithoutIndex(string folder, string? unusableIndex = null)
     {
         if (File.Exists(Path.Combine(folder, SingleFileName)))
@@ -70,7 +72,7 @@ internal static class CheckpointFolder
 
         var files = FileNames(folder);
         var shards = OwnSafetensors(files);
-        // A link to nowhere is no file, and is refused below like any other pickle.
+        // A dangling link does not count as a file; it is refused below like any other pickle.
         if (shards.Count == 0 && File.Exists(Path.Combine(folder, PickleFileName)))
             return [PickleFileName];
         if (shards.Count == 0 && unusableIndex == CheckpointIndex.PickleFileName)
@@ -82,8 +84,7 @@ internal static class CheckpointFolder
     }
 
     /// <summary>
-    /// Whether nothing at all is at a path, or a link that leads nowhere. A folder, a pipe or a device is something: it is refused when it
-    /// is opened.
+    /// Whether a path has nothing or a dangling link. A folder, a pipe or a device counts as something; opening it reports an error.
     /// </summary>
     public static bool IsAbsent(string path)
     {
@@ -93,13 +94,13 @@ internal static class CheckpointFolder
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // A circle of links, say: opening it names the fault.
+            // For example a cycle of links: opening it reports the fault.
             return false;
         }
     }
 
     /// <summary>
-    /// Files that belong to the same numbered set (<c>model-00001-of-00004</c>, …) as some that an index names, but that it does not name.
+    /// Files that an index omits although it names others of the same numbered set (<c>model-00001-of-00004</c>, …).
     /// </summary>
     /// <exception cref="EngineException">The folder cannot be listed.</exception>
     public static IReadOnlyList<string> FurtherShards(string folder, IReadOnlyList<string> named)
@@ -111,8 +112,8 @@ internal static class CheckpointFolder
     }
 
     /// <summary>
-    /// The files of a folder with an index in which a tensor may be that none of the opened files holds: what the index names, and
-    /// every safetensors file that would be opened without an index. Other pickles are left alone.
+    /// The files of a folder with an index that may hold a tensor missing from all opened files: those that the index names, and every
+    /// safetensors file that would be opened without an index. Other pickles are left alone.
     /// </summary>
     /// <exception cref="EngineException">The folder cannot be listed.</exception>
     public static IReadOnlyList<string> RestOf(string folder, CheckpointIndex index, IReadOnlyCollection<string> opened)
@@ -121,7 +122,7 @@ internal static class CheckpointFolder
         return [.. index.Shards.Where(shard => !IsAbsent(Path.Combine(folder, shard))).Union(further, StringComparer.Ordinal).Except(opened, StringComparer.Ordinal)];
     }
 
-    // Without heads, and without a publisher's second copy where there are other files.
+    // Without heads, and without a publisher's second copy if there are other files.
     private static List<string> OwnSafetensors(List<string> files)
     {
         var shards = files.FindAll(file => file.EndsWith(Safetensors, StringComparison.Ordinal) && !IsHead(file));
@@ -158,7 +159,7 @@ internal static class CheckpointFolder
             $"is missing from {ModelFolderProblems.Quote(folder)}, and so are {CheckpointIndex.FileName} and any other .safetensors file");
     }
 
-    // Without an index that can be used, only the file names tell that a shard did not arrive.
+    // Without a usable index, only the file names show that a shard is missing.
     private static void RefuseMissingNumbers(List<string> shards)
     {
         var problems = new ModelFolderProblems("*" + Path.GetExtension(shards[0]));

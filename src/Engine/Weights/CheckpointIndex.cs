@@ -5,15 +5,15 @@ namespace LocalLlm.Weights;
 
 /// <summary>
 /// <c>model.safetensors.index.json</c> or <c>pytorch_model.bin.index.json</c>: which shard holds which tensor. Shard names must be
-/// plain names of files in the same folder, of the index's own kind; everything but <c>weight_map</c> is ignored. An index is a hint:
-/// one that is malformed is no error, but is passed over, as a whole or entry by entry, and says so in <see cref="Faults"/>.
+/// plain names of files in the same folder, of the index's own kind; everything except <c>weight_map</c> is ignored. An index is a hint. A
+/// malformed one is not an error: the whole index or single entries are skipped, and <see cref="Faults"/> says so.
 /// </summary>
 internal sealed class CheckpointIndex
 {
     /// <summary>The index of safetensors.</summary>
     public const string FileName = "model.safetensors.index.json";
 
-    /// <summary>The index of pickles, looked for only where there are no safetensors.</summary>
+    /// <summary>The index of pickles, used only if there are no safetensors.</summary>
     public const string PickleFileName = CheckpointFolder.PickleFileName + ".index.json";
 
     // The largest known has 92,000 tensors in 9 MB.
@@ -30,13 +30,13 @@ internal sealed class CheckpointIndex
     /// <summary>The file's name.</summary>
     public string Name { get; }
 
-    /// <summary>Tensor name → shard name; empty where the index is of no use.</summary>
+    /// <summary>Tensor name → shard name; empty if the index is unusable.</summary>
     public IReadOnlyDictionary<string, string> WeightMap => _weightMap;
 
-    /// <summary>The shard names, each once, in order of appearance; empty where the index is of no use.</summary>
+    /// <summary>The shard names, each once, in order of appearance; empty if the index is unusable.</summary>
     public IReadOnlyList<string> Shards => _shards;
 
-    /// <summary>What is wrong with the index: its field, what was found, what was wanted.</summary>
+    /// <summary>What is wrong with the index: the field, the value found, the value wanted.</summary>
     public IReadOnlyList<string> Faults => _faults;
 
     /// <summary>Reads the index of a folder.</summary>
@@ -143,7 +143,7 @@ internal sealed class CheckpointIndex
             }
 
             var shard = json.GetString()!;
-            // One string per shard, not per tensor.
+            // One string object per shard, not per tensor.
             if (known.TryGetValue(shard, out var first))
             {
                 shard = first;
@@ -157,7 +157,7 @@ internal sealed class CheckpointIndex
                     _shards.Add(shard);
             }
 
-            // As in Python, the last one counts.
+            // As in Python, the last duplicate counts.
             if (!_weightMap.TryAdd(tensor, shard))
             {
                 _faults.Add($"weight_map: {Quote(tensor)}: the tensor occurs twice, wanted once");
@@ -173,7 +173,7 @@ internal sealed class CheckpointIndex
     {
         if (shard.Length is 0 or > MaxNameLength)
             return $"wanted a file name of 1 to {MaxNameLength} characters";
-        // A colon names a drive or a stream on Windows.
+        // On Windows a colon marks a drive or a stream.
         if (shard.AsSpan().IndexOfAny('/', '\\', ':') >= 0 || shard.Any(char.IsControl) || shard[0] == '.')
             return "wanted a plain file name inside the model folder";
         // An index of safetensors must not lead to a pickle.

@@ -1,13 +1,14 @@
 namespace LocalLlm.Weights;
 
 /// <summary>A piece of a slice that fits a buffer.</summary>
-/// <param name="Slice">Where it is read from.</param>
+/// <param name="Slice">The slice to read from.</param>
 /// <param name="Start">First byte in the slice.</param>
-/// <param name="Bytes">How many.</param>
+/// <param name="Bytes">Number of bytes.</param>
 internal readonly record struct WeightChunk(SliceReader Slice, long Start, int Bytes);
 
 /// <summary>
-/// Fills buffers with chunks on several threads, ahead of the thread that takes them in order: chunk i is in buffer i modulo their number.
+/// Fills buffers with chunks on several threads, ahead of the thread that takes the chunks in order. Chunk i goes to buffer i modulo the
+/// number of buffers.
 /// </summary>
 internal sealed class ChunkPipeline : IDisposable
 {
@@ -18,15 +19,15 @@ internal sealed class ChunkPipeline : IDisposable
     private readonly CancellationToken _cancellationToken;
     private readonly CancellationTokenRegistration _cancellation;
     private readonly Thread[] _readers;
-    private readonly object _gate = new(); // guards what follows
-    private readonly int[] _mayFill; // by buffer: the chunk whose turn it is
-    private readonly int[] _filled; // by buffer: the chunk in it; -1: none yet
+    private readonly object _gate = new(); // guards the fields below
+    private readonly int[] _mayFill; // per buffer: the chunk that may fill it next
+    private readonly int[] _filled; // per buffer: the chunk in it; -1: none yet
     private Exception? _failure;
     private int _nextToRead;
     private int _nextToTake;
     private bool _stopping;
 
-    /// <summary>Starts to read.</summary>
+    /// <summary>Starts reading.</summary>
     public ChunkPipeline(IReadOnlyList<WeightChunk> chunks, IWeightStaging staging, CancellationToken cancellationToken)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(staging.Buffers, 2);
@@ -42,7 +43,7 @@ internal sealed class ChunkPipeline : IDisposable
     }
 
     /// <summary>Waits for the next chunk in order.</summary>
-    /// <returns>Its buffer, to be given back by <see cref="Release"/>.</returns>
+    /// <returns>Its buffer, to be released with <see cref="Release"/>.</returns>
     /// <exception cref="EngineException">A file could not be read.</exception>
     /// <exception cref="OperationCanceledException">Loading was cancelled.</exception>
     public int Take()
@@ -61,7 +62,7 @@ internal sealed class ChunkPipeline : IDisposable
         return buffer;
     }
 
-    /// <summary>The buffer may be filled again.</summary>
+    /// <summary>Allows the buffer to be filled again.</summary>
     public void Release(int buffer)
     {
         lock (_gate)
@@ -116,7 +117,7 @@ internal sealed class ChunkPipeline : IDisposable
 
     private int NextChunk() => Interlocked.Increment(ref _nextToRead) - 1;
 
-    // A faster reader may come with a later chunk for the same buffer: turns are by chunk.
+    // A faster thread may arrive with a later chunk for the same buffer, so a chunk waits for its own turn.
     private bool WaitForTurn(int chunk, int buffer)
     {
         lock (_gate)

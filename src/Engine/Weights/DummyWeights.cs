@@ -5,24 +5,25 @@ using static TorchSharp.torch;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// Random weights instead of a checkpoint's (vLLM's <c>--load-format dummy</c>), for benchmarks of models that no disk here holds. They
-/// are made on the device. An element depends on its tensor's name and its place alone, so that slices of all ranks fit together: each row
-/// is a window of one fixed table of random numbers, whose start is a hash of name and row.
+/// Random weights in place of a checkpoint's (vLLM's <c>--load-format dummy</c>), to benchmark models without their files. They are created
+/// on the device. An element depends only on its tensor's name and its position, so that the slices of all ranks fit together: each row is
+/// a
+/// window into one fixed table of random numbers that starts at a hash of name and row.
 /// </summary>
 internal static class DummyWeights
 {
     private const int TableSize = 1 << 22;
     private const int ElementsAtOnce = 1 << 24;
 
-    // As large as those of trained models; products stay far from the limits of every type.
+    // As large as in trained models; products stay far from the limits of every type.
     private const float Largest = 0.02f;
 
-    /// <summary>Fills everything that is registered.</summary>
+    /// <summary>Fills all registered weights.</summary>
     /// <param name="registry">What the model needs.</param>
-    /// <param name="device">Where the weights are made.</param>
-    /// <param name="activationType">What <see cref="WeightType.Activation"/> is loaded as.</param>
+    /// <param name="device">The device that creates the weights.</param>
+    /// <param name="activationType">The type for <see cref="WeightType.Activation"/>.</param>
     /// <param name="packing">Which copies of matrices to keep.</param>
-    /// <param name="progress">Told after every group.</param>
+    /// <param name="progress">Receives a report after every group.</param>
     /// <param name="cancellationToken">Ends loading.</param>
     public static void Load(
         WeightRegistry registry, Device device, ScalarType activationType, WeightPacking packing, IProgress<WeightProgress>? progress,
@@ -65,7 +66,7 @@ internal static class DummyWeights
         return tensor(numbers);
     }
 
-    // A tensor of one dimension is one row, a slice of it a slice of the row's elements.
+    // A tensor of one dimension counts as one row; a slice of it is a slice of the row's elements.
     private static void Fill(Tensor target, WeightSpec spec, Tensor table)
     {
         var isRow = spec.Shape.Length == 1;
@@ -74,7 +75,7 @@ internal static class DummyWeights
         var rowsOfIndex = isRow || spec.Dimension > 0 ? 1 : spec.Shape[1..^1].Aggregate(1L, (product, size) => product * size);
         var firstRow = isRow || spec.Dimension > 0 ? 0 : spec.Start * rowsOfIndex;
         var rows = spec.SliceElements / columns;
-        var flat = target.view(rows, columns); // a part of whole rows
+        var flat = target.view(rows, columns); // some whole rows
         var within = TensorMath.Range(firstColumn, firstColumn + columns, table.device).unsqueeze(0);
         var atOnce = Math.Max(1, ElementsAtOnce / columns);
         for (long row = 0; row < rows; row += atOnce)
@@ -90,7 +91,7 @@ internal static class DummyWeights
         }
     }
 
-    // Of numbers in [-1, 1), what suits the tensor.
+    // Maps numbers in [-1, 1) to values that suit the tensor.
     private static Tensor ValuesOf(Tensor numbers, WeightSpec spec)
     {
         if (spec.Type.Takes(SafetensorsDtype.F32))
@@ -102,7 +103,7 @@ internal static class DummyWeights
             return spec.Shape.Length == 1 && spec.Name.EndsWith("weight", StringComparison.Ordinal) ? small.Plus(1f) : small;
         }
 
-        // Bits of 8-bit floats whose exponents are in their middle, and so no infinity and no NaN: ±0.25 to 1 of E4M3, ±2⁻⁸ to 1 of E5M2.
+        // Bits of 8-bit floats with middle exponents, so that there is no infinity and no NaN: ±0.25 to 1 of E4M3, ±2⁻⁸ to 1 of E5M2.
         if (spec.Type.Takes(SafetensorsDtype.F8E4M3) || spec.Type.Takes(SafetensorsDtype.F8E5M2))
             return numbers.abs().Times(24f).Plus(40f).floor().Plus(numbers.IsLess(0f).to(float32).Times(128f));
         if (spec.Type.Takes(SafetensorsDtype.F8E8M0))
@@ -114,7 +115,7 @@ internal static class DummyWeights
     {
         if (width > TableSize)
             throw new NotSupportedException($"{name} has rows of {width} elements; load_format dummy makes rows of at most {TableSize}.");
-        // FNV-1a, of the name's UTF-16.
+        // FNV-1a over the name's UTF-16.
         var hash = 14695981039346656037UL;
         foreach (var part in MemoryMarshal.AsBytes(name.AsSpan()))
             hash = (hash ^ part) * 1099511628211UL;

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Weights;
 
-/// <summary>The way to tensors in the host's own memory: a plain copy.</summary>
+/// <summary>Loads tensors into the host's own memory with a plain copy.</summary>
 internal sealed class HostStaging(int buffers = 4, int bufferBytes = 4 << 20) : IWeightStaging
 {
     private readonly byte[][] _buffers = [.. Enumerable.Range(0, buffers).Select(_ => GC.AllocateUninitializedArray<byte>(bufferBytes))];

@@ -4,9 +4,8 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// The small files of a model folder, read as <see cref="UntrustedFile"/> and <see cref="UntrustedJson"/> do. Here, and nowhere else,
-/// their complaints become an
-/// <see cref="EngineException"/> of kind <see cref="EngineErrorKind.ModelFolder"/>.
+/// Reads the small files of a model folder with <see cref="UntrustedFile"/> and <see cref="UntrustedJson"/>. Only this class turns their
+/// errors into an <see cref="EngineException"/> of kind <see cref="EngineErrorKind.ModelFolder"/>.
 /// </summary>
 internal static class ModelFolderFile
 {

@@ -3,11 +3,11 @@ using System.Text;
 
 namespace LocalLlm.Weights;
 
-/// <summary>Collects what is wrong with one file of a model folder, so that one error can list it all.</summary>
+/// <summary>Collects the problems of one file of a model folder, so that one error can list them all.</summary>
 /// <param name="file">The file's name without the folder's path.</param>
 internal sealed class ModelFolderProblems(string file)
 {
-    /// <summary>Problems listed in full; the rest are counted.</summary>
+    /// <summary>Max problems listed in full; the rest are only counted.</summary>
     public const int MaxListed = 20;
 
     private const int MaxQuotedLength = 80;
@@ -17,10 +17,10 @@ internal sealed class ModelFolderProblems(string file)
     /// <summary>The file's name.</summary>
     public string File => file;
 
-    /// <summary>All problems so far, listed or not.</summary>
+    /// <summary>Number of problems so far, listed or not.</summary>
     public int Count { get; private set; }
 
-    /// <summary>Adds one problem: the field, what was found, what was wanted.</summary>
+    /// <summary>Adds one problem: the field, the value found, the value wanted.</summary>
     public void Add(string problem)
     {
         Count++;
@@ -28,7 +28,7 @@ internal sealed class ModelFolderProblems(string file)
             _listed.Add(problem);
     }
 
-    /// <summary>Does nothing where there is no problem.</summary>
+    /// <summary>Throws if there is any problem.</summary>
     /// <exception cref="EngineException">One <see cref="EngineErrorKind.ModelFolder"/> error that lists them all.</exception>
     public void ThrowIfAny()
     {
@@ -46,7 +46,7 @@ internal sealed class ModelFolderProblems(string file)
     }
 
     /// <summary>
-    /// Text from an untrusted file for a message: in single quotes, control characters and lone surrogates escaped, cut when long.
+    /// Text from an untrusted file for a message: in single quotes, control characters and lone surrogates escaped, truncated if long.
     /// </summary>
     public static string Quote(string text)
     {

@@ -1,7 +1,7 @@
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// The modules of a model, as the names of its tensors tell them: <c>model.norm.weight</c> is a tensor of <c>model.norm</c>, which is in
+/// The modules of a model, derived from the names of its tensors: <c>model.norm.weight</c> is a tensor of <c>model.norm</c>, which is in
 /// <c>model</c>.
 /// </summary>
 internal sealed class ModelModules
@@ -22,9 +22,11 @@ internal sealed class ModelModules
     }
 
     /// <summary>
-    /// Whether a tensor that the model does not read would change what it computes: it is in a layer (also one beyond the last), or beside
-    /// a tensor that is read, such as a bias. Otherwise it is of a part that the model does not have,
-    /// such as <c>mtp.*</c> or <c>v_head.*</c>.
+    /// Whether a tensor that the model does not read would change what it computes. That is so if it is in a layer (even one beyond the
+    /// last)
+    /// or beside a tensor that is read, such as a bias. Otherwise it belongs to a part that the model does not have, such as <c>mtp.*</c>
+    /// or
+    /// <c>v_head.*</c>.
     /// </summary>
     public bool Concerns(string tensor)
     {
@@ -33,7 +35,7 @@ internal sealed class ModelModules
             return true;
         while (module.Length > 0 && !_modules.Contains(module))
         {
-            // A further layer beside those that there are.
+            // An additional layer beside the model's own.
             if (IsNumber(Last(module)) && _modules.Contains(Parent(module)))
                 return true;
             module = Parent(module);

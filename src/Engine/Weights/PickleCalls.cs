@@ -3,8 +3,8 @@ using static LocalLlm.Weights.ModelFolderProblems;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// What the three opcodes that call something in Python mean in a state dict: here each only makes a value of its arguments, after their
-/// number and kinds were checked.
+/// The meaning of the three opcodes that call something in Python, within a state dict. Here each one only creates a value from its
+/// arguments, after checking their number and kinds.
 /// </summary>
 internal static class PickleCalls
 {
@@ -45,7 +45,7 @@ internal static class PickleCalls
     }
 
     /// <summary>
-    /// BUILD: a state dict carries <c>_metadata</c>, versions of its modules, which are dropped. No attribute is ever set.
+    /// BUILD: a state dict carries <c>_metadata</c>, the versions of its modules, which is dropped. No attribute is ever set.
     /// </summary>
     public static void Build(PickleInput input, PickleValue target, PickleValue state)
     {
@@ -53,7 +53,7 @@ internal static class PickleCalls
             throw input.Error($"found attributes for {target.Kind}, wanted none but _metadata of an OrderedDict; they were not set");
     }
 
-    // What follows the strides, up to the metadata: requires_grad, no hooks.
+    // The arguments between the strides and the metadata: requires_grad, no hooks.
     private static bool Tail(PickleValue[] items, int metadata) =>
         items[4] is PickleBool && items[5] is PickleDict { Items.Count: 0 }
         && (items.Length == metadata || items[metadata] is PickleNone or PickleDict { Items.Count: 0 });

@@ -9,7 +9,7 @@ internal enum PickleGlobalKind
     /// <summary><c>torch._utils._rebuild_tensor_v2</c>.</summary>
     TensorV2,
 
-    /// <summary><c>torch._utils._rebuild_tensor_v3</c>: the type is given beside a storage of bytes.</summary>
+    /// <summary><c>torch._utils._rebuild_tensor_v3</c>: the type is an argument, and the storage is untyped bytes.</summary>
     TensorV3,
 
     /// <summary><c>torch._utils._rebuild_parameter</c>.</summary>
@@ -22,10 +22,10 @@ internal enum PickleGlobalKind
     Dtype,
 }
 
-/// <summary>One of the globals that a state dict needs. It is a word, never a thing that could be called.</summary>
+/// <summary>One of the globals that a state dict needs. It is only a name; nothing here can call it.</summary>
 internal sealed class PickleGlobal(PickleGlobalKind kind, SafetensorsDtype? dtype = null) : PickleValue
 {
-    // The whole list: a name that is not here is an error.
+    // The complete list: any other name is an error.
     private static readonly Dictionary<(string Module, string Name), PickleGlobal> s_allowed = new()
     {
         [("collections", "OrderedDict")] = new(PickleGlobalKind.OrderedDict),
@@ -53,7 +53,7 @@ internal sealed class PickleGlobal(PickleGlobalKind kind, SafetensorsDtype? dtyp
 
     public PickleGlobalKind What => kind;
 
-    /// <summary>Of a storage or a dtype; null for bytes without type.</summary>
+    /// <summary>The type of a storage or a dtype; null: untyped bytes.</summary>
     public SafetensorsDtype? Dtype => dtype;
 
     public override string Kind => "a global";

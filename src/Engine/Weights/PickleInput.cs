@@ -4,7 +4,7 @@ using System.Text.Unicode;
 
 namespace LocalLlm.Weights;
 
-/// <summary>The bytes of a pickle, taken from front to back; nothing is allocated before its bytes were seen to be there.</summary>
+/// <summary>Reads the bytes of a pickle from front to back; memory is allocated only for bytes that exist.</summary>
 /// <param name="file">The file's name for messages.</param>
 /// <param name="bytes">The pickle.</param>
 internal sealed class PickleInput(string file, byte[] bytes)
@@ -33,7 +33,7 @@ internal sealed class PickleInput(string file, byte[] bytes)
 
     public uint UInt32() => BinaryPrimitives.ReadUInt32LittleEndian(Take(sizeof(uint)));
 
-    /// <summary>A number in two's complement of so many bytes as the first one says.</summary>
+    /// <summary>A number in two's complement; its first byte gives the number of bytes.</summary>
     public long Long1()
     {
         var length = Byte();
@@ -46,7 +46,7 @@ internal sealed class PickleInput(string file, byte[] bytes)
         return number;
     }
 
-    /// <summary>A frame's length: it may not promise more than there is.</summary>
+    /// <summary>Reads a frame's length, which must not exceed the remaining bytes.</summary>
     public void Frame()
     {
         var length = BinaryPrimitives.ReadUInt64LittleEndian(Take(sizeof(ulong)));
@@ -62,7 +62,7 @@ internal sealed class PickleInput(string file, byte[] bytes)
         return Utf8.IsValid(utf8) ? Encoding.UTF8.GetString(utf8) : throw Error("found text that is not UTF-8");
     }
 
-    /// <summary>ASCII up to a line feed.</summary>
+    /// <summary>ASCII text up to a line feed.</summary>
     public string Line()
     {
         var rest = bytes.AsSpan(_at, Math.Min(MaxLineBytes, bytes.Length - _at));
@@ -73,7 +73,7 @@ internal sealed class PickleInput(string file, byte[] bytes)
         return Encoding.ASCII.GetString(rest[..length]);
     }
 
-    /// <summary>An error at the opcode read last.</summary>
+    /// <summary>Creates an error at the opcode that was read last.</summary>
     public EngineException Error(string problem) => EngineException.ModelFolder(file, $"data.pkl: byte {_opcodeAt}: {problem}");
 
     private ReadOnlySpan<byte> Take(int count)

@@ -3,13 +3,13 @@ using static LocalLlm.Weights.ModelFolderProblems;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// Reads the pickle of a state dict: the opcodes that torch.save writes for one, by an allow-list, and no other. A pickle is a program
-/// for a stack machine; this machine can make the plain values of <see cref="PickleValue"/> and nothing else. Steps, stack, nesting and
-/// text are bounded; nothing here recurses.
+/// Reads the pickle of a state dict. It accepts only an allow-list of opcodes: those that torch.save writes for a state dict. A pickle is a
+/// program for a stack machine; this machine can create only the plain values of <see cref="PickleValue"/>. Steps, stack, nesting and text
+/// are bounded, and nothing here recurses.
 /// </summary>
 internal sealed class PickleReader
 {
-    // A tensor takes some 30 steps and two slots of stack, for itself and its name; Python's pickler sends them in batches of 1,000.
+    // A tensor and its name take about 30 steps and two stack slots; Python's pickler sends them in batches of 1,000.
     private const int MaxSteps = 1_000_000;
     private const int MaxNames = 25_000;
     private const int MaxStack = 1 << 16;
@@ -27,9 +27,10 @@ internal sealed class PickleReader
 
     /// <summary>Reads a whole pickle.</summary>
     /// <param name="file">The file's name for messages.</param>
-    /// <param name="bytes">The pickle, to its last byte.</param>
-    /// <returns>The one value that it leaves.</returns>
-    /// <exception cref="EngineException">It needs another opcode or global, breaks a rule of the format or a budget; the message has the
+    /// <param name="bytes">The whole pickle.</param>
+    /// <returns>The single value that it leaves on the stack.</returns>
+    /// <exception cref="EngineException">It needs another opcode or global, or breaks a rule of the format or a limit; the message gives
+    /// the
     /// byte.</exception>
     public static PickleValue Read(string file, byte[] bytes) => new PickleReader(new PickleInput(file, bytes)).Run();
 
@@ -89,7 +90,7 @@ internal sealed class PickleReader
         }
     }
 
-    // The stack above a mark belongs to what the mark begins.
+    // The stack above a mark belongs to the object that the mark begins.
     private int Floor => _marks.TryPeek(out var mark) ? mark : 0;
 
     private void Push(PickleValue value)
@@ -119,7 +120,7 @@ internal sealed class PickleReader
 
     private int PopMark() => _marks.TryPop(out var mark) ? mark : throw _input.Error("closes what was never begun");
 
-    // Everything above a place, removed.
+    // Removes everything above a stack position and returns it.
     private PickleTuple Tuple(int from)
     {
         if (from < Floor)
@@ -174,7 +175,7 @@ internal sealed class PickleReader
         PickleCalls.Build(_input, Top(), state);
     }
 
-    // Picklers count; so a slot can never be far away, or be changed after it was used.
+    // Picklers number slots consecutively, so a slot can never be far away or be changed after it was used.
     private void Memoize(uint slot)
     {
         if (slot != _memo.Count)

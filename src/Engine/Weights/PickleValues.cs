@@ -1,12 +1,12 @@
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// What the pickle of a state dict can hold: plain data, these classes and no others. None compares, prints or walks its children, so that
+/// The values that the pickle of a state dict can hold: plain data of these classes only. None compares, prints or walks its children, so
 /// no nesting can exhaust the stack.
 /// </summary>
 internal abstract class PickleValue
 {
-    /// <summary>How deep tuples and dictionaries are nested in it at the time it was made.</summary>
+    /// <summary>The depth of nested tuples and dictionaries in it when it was created.</summary>
     public virtual int Depth => 0;
 
     /// <summary>What it is, for messages.</summary>
@@ -30,7 +30,7 @@ internal sealed class PickleBool : PickleValue
     public override string Kind => "a truth value";
 }
 
-/// <summary>A whole number; no check but that it has 64 bits.</summary>
+/// <summary>An integer; the only check is that it has 64 bits.</summary>
 internal sealed class PickleInt(long value) : PickleValue
 {
     public long Value => value;
@@ -58,7 +58,7 @@ internal sealed class PickleTuple(PickleValue[] items) : PickleValue
     public override string Kind => "a tuple";
 }
 
-/// <summary>A dictionary by text, in no order.</summary>
+/// <summary>A dictionary with string keys, unordered.</summary>
 internal sealed class PickleDict(bool isOrdered) : PickleValue
 {
     private static readonly Dictionary<string, PickleValue> s_empty = [];
@@ -82,9 +82,9 @@ internal sealed class PickleDict(bool isOrdered) : PickleValue
 }
 
 /// <summary>A storage that the pickle refers to: the bytes of one entry of the archive.</summary>
-/// <param name="dtype">Its element type; null: bytes without type.</param>
+/// <param name="dtype">Its element type; null: untyped bytes.</param>
 /// <param name="key">The entry's name under <c>data/</c>: digits.</param>
-/// <param name="count">Its elements as the pickle says; not compared yet.</param>
+/// <param name="count">Number of its elements according to the pickle; not checked yet.</param>
 internal sealed class PickleStorage(SafetensorsDtype? dtype, string key, long count) : PickleValue
 {
     public SafetensorsDtype? Dtype => dtype;

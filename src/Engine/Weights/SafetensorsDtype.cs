@@ -1,6 +1,6 @@
 namespace LocalLlm.Weights;
 
-/// <summary>The element types of a safetensors file whose elements are whole bytes, under the format's names.</summary>
+/// <summary>The element types of a safetensors file whose elements are whole bytes; the names are the format's.</summary>
 internal enum SafetensorsDtype
 {
     /// <summary><c>BOOL</c>, one byte.</summary>
@@ -51,6 +51,6 @@ internal enum SafetensorsDtype
     /// <summary><c>U64</c>.</summary>
     U64,
 
-    /// <summary>Any other type: its tensor is listed under the name of its type, and cannot be computed with.</summary>
+    /// <summary>Any other type: its tensor is listed under its type's name, but cannot be used.</summary>
     Other,
 }

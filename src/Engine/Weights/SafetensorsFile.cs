@@ -7,8 +7,8 @@ namespace LocalLlm.Weights;
 /// An open safetensors file, mapped read-only into memory. Opening reads the header's pages and no others; <see cref="Read"/> reads tensors
 /// by their position in the file. Safe for concurrent reading.
 /// <para>
-/// The mapping, and with it every pointer handed out, lives until <see cref="Dispose"/>. A file that another process cuts short while its
-/// header or a pointer is read cannot be guarded against: touching the lost pages ends the process (SIGBUS), as with every mapped reader.
+/// The mapping and every pointer into it are valid until <see cref="Dispose"/>. If another process truncates the file while its header or a
+/// pointer is read, touching the lost pages ends the process (SIGBUS); no reader of a mapping can prevent this.
 /// </para>
 /// </summary>
 internal sealed unsafe class SafetensorsFile : IWeightFile
@@ -30,26 +30,26 @@ internal sealed unsafe class SafetensorsFile : IWeightFile
     }
 
     /// <summary>
-    /// Reads bytes of a tensor by their position in the file, not through the mapping: a file that was cut short meanwhile is an error
-    /// here.
+    /// Reads bytes of a tensor by position from the file, not through the mapping, so that a truncated file is an ordinary error here.
     /// </summary>
     /// <param name="tensor">A tensor of this file.</param>
-    /// <param name="start">First byte, counted from the tensor's first.</param>
+    /// <param name="start">First byte, relative to the tensor's start.</param>
     /// <param name="target">Filled completely.</param>
-    /// <exception cref="EngineException">The file ends before, or cannot be read (<see cref="EngineErrorKind.ModelFolder"/>).</exception>
+    /// <exception cref="EngineException">The file ends too early, or cannot be read
+    /// (<see cref="EngineErrorKind.ModelFolder"/>).</exception>
     public void Read(TensorInfo tensor, long start, Span<byte> target)
     {
         ObjectDisposedException.ThrowIf(_start is null, this);
         CheckedFile.Read(_handle, System.IO.Path.GetFileName(Path), tensor.Offset + start, target);
     }
 
-    /// <summary>The path it was opened by.</summary>
+    /// <summary>The path it was opened with.</summary>
     public string Path { get; }
 
     /// <summary>The tensors by name.</summary>
     public IReadOnlyDictionary<string, TensorInfo> Tensors => _header.Tensors;
 
-    /// <summary>The <c>__metadata__</c> map; empty where there is none.</summary>
+    /// <summary>The <c>__metadata__</c> map; empty if the file has none.</summary>
     public IReadOnlyDictionary<string, string> Metadata => _header.Metadata;
 
     /// <summary>Maps a file and checks its header completely.</summary>
@@ -59,7 +59,7 @@ internal sealed unsafe class SafetensorsFile : IWeightFile
     public static SafetensorsFile Open(string path)
     {
         var name = System.IO.Path.GetFileName(path);
-        // Length first: a pipe or device has length 0 and must not be opened, a mapping of 0 bytes cannot be made.
+        // Checks the length first: a pipe or device has length 0 and must not be opened, and an empty file cannot be mapped.
         var length = ModelFolderFile.Length(path) ?? throw EngineException.ModelFolder(name, "is missing, or is not a file");
         if (length < SafetensorsHeader.PrefixLength)
             SafetensorsHeader.ReadLength(name, [], length);
@@ -86,7 +86,7 @@ internal sealed unsafe class SafetensorsFile : IWeightFile
     }
 
     /// <summary>The first byte of a tensor of this file; <see cref="TensorInfo.ByteLength"/> bytes may be read from it.</summary>
-    /// <exception cref="ArgumentException">The tensor is of another file.</exception>
+    /// <exception cref="ArgumentException">The tensor belongs to another file.</exception>
     /// <exception cref="ObjectDisposedException">The file is closed.</exception>
     public byte* Pointer(TensorInfo tensor)
     {
@@ -98,7 +98,7 @@ internal sealed unsafe class SafetensorsFile : IWeightFile
     }
 
     /// <summary>The bytes of a tensor of less than 2 GiB; valid until <see cref="Dispose"/>.</summary>
-    /// <exception cref="ArgumentException">The tensor is larger, or is of another file.</exception>
+    /// <exception cref="ArgumentException">The tensor is larger, or belongs to another file.</exception>
     /// <exception cref="ObjectDisposedException">The file is closed.</exception>
     public ReadOnlySpan<byte> Bytes(TensorInfo tensor)
     {
@@ -108,7 +108,7 @@ internal sealed unsafe class SafetensorsFile : IWeightFile
         return new ReadOnlySpan<byte>(pointer, (int)tensor.ByteLength);
     }
 
-    /// <summary>Unmaps the file. Pointers and spans handed out are invalid from here on.</summary>
+    /// <summary>Unmaps the file, which invalidates its pointers and spans.</summary>
     public void Dispose()
     {
         var start = _start;
@@ -122,7 +122,7 @@ internal sealed unsafe class SafetensorsFile : IWeightFile
         var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
         try
         {
-            // The length of the open file, not of the path, which may lead elsewhere by now.
+            // The length of the open file; the path may lead elsewhere by now.
             var length = stream.Length;
             var file = MemoryMappedFile.CreateFromFile(
                 stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);

@@ -5,14 +5,14 @@ using System.Text.Unicode;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// The header of a safetensors file, checked completely before anything is used, by the rules of the format's reference reader
-/// (huggingface/safetensors, <c>tensor.rs</c>) and of its specification where that is stricter: 8 bytes of length N, N at most
-/// 100,000,000 and within the file; N bytes of UTF-8 JSON beginning with <c>{</c>; no name twice; every tensor's span equals
-/// shape × element size; the spans cover the rest of the file from its first to its last byte, without hole or overlap.
+/// The header of a safetensors file. It is checked completely before anything is used, by the rules of the format's reference reader
+/// (huggingface/safetensors, <c>tensor.rs</c>), and of its specification where that is stricter. The file has 8 bytes with the length N, at
+/// most 100,000,000 and within the file, then N bytes of UTF-8 JSON that begin with <c>{</c>. No name occurs twice. Every tensor's span
+/// equals shape × element size, and the spans cover the rest of the file without hole or overlap.
 /// </summary>
 internal sealed class SafetensorsHeader
 {
-    /// <summary>The format's limit of N.</summary>
+    /// <summary>The format's limit for N.</summary>
     public const int MaxLength = 100_000_000;
 
     /// <summary>Bytes of the length field before the header.</summary>
@@ -27,12 +27,12 @@ internal sealed class SafetensorsHeader
     /// <summary>The tensors by name.</summary>
     public IReadOnlyDictionary<string, TensorInfo> Tensors { get; }
 
-    /// <summary>The <c>__metadata__</c> map; empty where there is none.</summary>
+    /// <summary>The <c>__metadata__</c> map; empty if the file has none.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
     /// <summary>Reads and checks N, the header's length.</summary>
     /// <param name="file">The file's name for messages.</param>
-    /// <param name="start">The first bytes of the file, 8 or more where the file has them.</param>
+    /// <param name="start">The first bytes of the file: 8 or more, unless the file is shorter.</param>
     /// <param name="fileLength">Bytes of the whole file.</param>
     /// <exception cref="EngineException">The file is too short, or N exceeds the format's limit or the file.</exception>
     public static int ReadLength(string file, ReadOnlySpan<byte> start, long fileLength)
@@ -56,7 +56,8 @@ internal sealed class SafetensorsHeader
     /// <param name="file">The file's name for messages.</param>
     /// <param name="header">The N bytes after the length.</param>
     /// <param name="fileLength">Bytes of the whole file.</param>
-    /// <exception cref="EngineException">A rule is broken; the message names the tensor, the field, found and wanted.</exception>
+    /// <exception cref="EngineException">A rule is broken; the message names the tensor, the field, the value found and the value
+    /// wanted.</exception>
     public static SafetensorsHeader Parse(string file, ReadOnlySpan<byte> header, long fileLength)
     {
         if (header.IsEmpty || header[0] != (byte)'{')

@@ -5,14 +5,14 @@ using static LocalLlm.Weights.ModelFolderProblems;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// Reads the JSON of a safetensors header token by token: no document tree, nothing allocated but what the header itself spells
-/// out. Checks each entry by itself; how the entries lie together is checked by <see cref="SafetensorsHeader"/>.
+/// Reads the JSON of a safetensors header token by token, without a document tree; it allocates only what the header spells out. It checks
+/// each entry by itself; <see cref="SafetensorsHeader"/> checks the layout of all entries together.
 /// </summary>
 internal ref struct SafetensorsHeaderReader
 {
     private const int MaxDims = 8;
 
-    // The largest known model has 92,000 over all files.
+    // The largest known model has 92,000 in all its files.
     private const int MaxTensors = 200_000;
     private const int MaxDepth = 8;
     private const string MetadataName = "__metadata__";
@@ -22,7 +22,7 @@ internal ref struct SafetensorsHeaderReader
     private readonly long _dataLength;
     private Utf8JsonReader _json;
 
-    /// <summary>Prepares to read.</summary>
+    /// <summary>Prepares reading.</summary>
     /// <param name="file">The file's name for messages.</param>
     /// <param name="header">The JSON text.</param>
     /// <param name="dataStart">Where the data section begins in the file.</param>
@@ -38,10 +38,10 @@ internal ref struct SafetensorsHeaderReader
     /// <summary>The tensors by name, each within the data section.</summary>
     public Dictionary<string, TensorInfo> Tensors { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>The <c>__metadata__</c> map; null where there is none.</summary>
+    /// <summary>The <c>__metadata__</c> map; null if the header has none.</summary>
     public Dictionary<string, string>? Metadata { get; private set; }
 
-    /// <summary>Reads everything, to the end of the text.</summary>
+    /// <summary>Reads the whole text.</summary>
     /// <exception cref="JsonException">The text is not JSON.</exception>
     /// <exception cref="EngineException">An entry breaks a rule.</exception>
     public void Read()
@@ -103,7 +103,7 @@ internal ref struct SafetensorsHeaderReader
             else if (!(others ??= new(StringComparer.Ordinal)).Add(_json.GetString()!))
                 throw Twice(name, _json.GetString()!);
             else
-                _json.Skip(); // the reference reader ignores further fields
+                _json.Skip(); // the reference reader ignores unknown fields
         }
 
         if (dtype is null || shape is null || offsets is null)
@@ -116,7 +116,7 @@ internal ref struct SafetensorsHeaderReader
         if (begin > end)
             throw Error($"tensor {Quote(name)}: data_offsets: found [{begin}, {end}], wanted begin <= end");
         var (type, other) = dtype.Value;
-        // What the format does not know has the size that its span says.
+        // A type that the format does not know has the size that its span gives.
         var size = ByteSize(name, type, other, shape) ?? end - begin;
         if (end - begin != size)
         {
@@ -144,7 +144,7 @@ internal ref struct SafetensorsHeaderReader
             throw Error($"tensor {Quote(name)}: dtype: found {Found()}, wanted one of {SafetensorsDtypes.Known}");
         if (SafetensorsDtypes.TryRead(_json, out var dtype))
             return (dtype, null);
-        // Whether that matters is known once the model has said what it needs.
+        // Whether this matters is known only once the model has said what it needs.
         return (SafetensorsDtype.Other, _json.GetString()!);
     }
 

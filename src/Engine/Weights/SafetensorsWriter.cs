@@ -6,17 +6,17 @@ using System.Text.Json;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// Writes a safetensors file as a stream: all names and shapes first, then the bytes of every tensor in the order given, in pieces
-/// of any size. The header is padded so that the data begins at a multiple of 8 bytes.
+/// Writes a safetensors file as a stream: first all names and shapes, then the bytes of every tensor in the given order, in pieces of any
+/// size. The header is padded so that the data begins at a multiple of 8 bytes.
 /// </summary>
 internal sealed class SafetensorsWriter : IDisposable
 {
     private readonly Stream _stream;
     private long _missing;
 
-    /// <summary>Writes the header. Owns <paramref name="stream"/>.</summary>
-    /// <param name="stream">Where the file goes.</param>
-    /// <param name="tensors">The tensors in the order in which their bytes will come.</param>
+    /// <summary>Writes the header. Takes ownership of <paramref name="stream"/>.</summary>
+    /// <param name="stream">The stream to write to.</param>
+    /// <param name="tensors">The tensors in the order of their bytes.</param>
     /// <param name="metadata">The <c>__metadata__</c> map, or null.</param>
     /// <exception cref="ArgumentException">A name occurs twice or is reserved, or a dimension is negative.</exception>
     public SafetensorsWriter(Stream stream, IReadOnlyList<TensorSpec> tensors, IReadOnlyDictionary<string, string>? metadata = null)
@@ -35,7 +35,7 @@ internal sealed class SafetensorsWriter : IDisposable
         new(new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 1 << 16), tensors, metadata);
 
     /// <summary>Appends the next bytes of data.</summary>
-    /// <exception cref="InvalidOperationException">More bytes than the shapes ask for.</exception>
+    /// <exception cref="InvalidOperationException">There are more bytes than the shapes allow.</exception>
     public void Write(ReadOnlySpan<byte> data)
     {
         if (data.Length > _missing)

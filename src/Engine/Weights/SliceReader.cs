@@ -4,8 +4,8 @@ namespace LocalLlm.Weights;
 internal readonly struct SliceReader
 {
     private readonly TensorRef _tensor;
-    private readonly long _first; // byte of the first run
-    private readonly long _stride; // from one run to the next
+    private readonly long _first; // first byte of the first run
+    private readonly long _stride; // bytes from one run to the next
     private readonly long _runBytes;
 
     /// <summary>A slice of dimension 0 is one run of bytes; one of dimension 1 is a run in every row.</summary>
@@ -23,7 +23,7 @@ internal readonly struct SliceReader
     /// <summary>Bytes of the slice.</summary>
     public long ByteLength { get; }
 
-    /// <summary>Reads bytes of the slice, counted in its own order.</summary>
+    /// <summary>Reads bytes at a position in the slice.</summary>
     /// <exception cref="EngineException">The file cannot be read.</exception>
     public void Read(long start, Span<byte> target)
     {

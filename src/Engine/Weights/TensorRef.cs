@@ -1,6 +1,6 @@
 namespace LocalLlm.Weights;
 
-/// <summary>One tensor of a <see cref="Checkpoint"/>: the shard it lies in and its place there.</summary>
+/// <summary>One tensor of a <see cref="Checkpoint"/>: its shard and its place there.</summary>
 /// <param name="File">The shard; owned by the checkpoint.</param>
-/// <param name="Info">Name, dtype, shape, place.</param>
+/// <param name="Info">Name, dtype, shape and place.</param>
 internal readonly record struct TensorRef(IWeightFile File, TensorInfo Info);

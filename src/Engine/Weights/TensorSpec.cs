@@ -1,13 +1,13 @@
 namespace LocalLlm.Weights;
 
-/// <summary>What a <see cref="SafetensorsWriter"/> has to know of a tensor before its bytes come.</summary>
+/// <summary>What a <see cref="SafetensorsWriter"/> needs to know about a tensor before its bytes.</summary>
 /// <param name="Name">The tensor's name; unique in the file.</param>
 /// <param name="Dtype">The element type.</param>
 /// <param name="Shape">The dimensions; empty for a scalar.</param>
 internal readonly record struct TensorSpec(string Name, SafetensorsDtype Dtype, long[] Shape)
 {
     /// <summary>Bytes of the tensor's data.</summary>
-    /// <exception cref="OverflowException">More than 63 bits.</exception>
+    /// <exception cref="OverflowException">The number exceeds 63 bits.</exception>
     public long ByteLength
     {
         get

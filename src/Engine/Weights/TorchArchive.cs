@@ -7,10 +7,10 @@ namespace LocalLlm.Weights;
 /// </summary>
 internal sealed class TorchArchive
 {
-    /// <summary>What to do with a file that is not read.</summary>
+    /// <summary>What the user can do about a file that cannot be read.</summary>
     public const string Remedy = "Save the state dict with torch.save of PyTorch 1.6 or newer, or convert it to safetensors";
 
-    // 25,000 tensors of 300 bytes each.
+    // Enough for 25,000 tensors of 300 bytes each.
     private const int MaxPickleBytes = 8 << 20;
     private const string PickleName = "/data.pkl";
 
@@ -25,8 +25,8 @@ internal sealed class TorchArchive
         _root = root;
     }
 
-    /// <summary>Checks the archive's form; reads no content but the byte order.</summary>
-    /// <exception cref="EngineException">The file is of an older format, no archive, a TorchScript program, or big-endian.</exception>
+    /// <summary>Checks the archive's form; of its content it reads only the byte order.</summary>
+    /// <exception cref="EngineException">The file is of an older format, not an archive, a TorchScript program, or big-endian.</exception>
     public static TorchArchive Open(CheckedFile file)
     {
         RefuseOldFormats(file);
@@ -48,10 +48,10 @@ internal sealed class TorchArchive
     /// <exception cref="EngineException">It is too large or damaged.</exception>
     public byte[] ReadPickle() => ReadWhole(_entries[_root + PickleName], MaxPickleBytes);
 
-    /// <summary>The entry of a storage; null where the archive has none.</summary>
+    /// <summary>The entry of a storage; null: the archive has none.</summary>
     public ZipEntry? Storage(string key) => _entries.GetValueOrDefault($"{_root}/data/{key}");
 
-    // Written since PyTorch 2.1; before, every file was little-endian but on rare machines.
+    // Written since PyTorch 2.1; earlier files were little-endian except on rare machines.
     private void CheckByteOrder()
     {
         const int MaxLength = 16;
@@ -59,7 +59,7 @@ internal sealed class TorchArchive
             throw _file.Error("byteorder: found another than little; save the file on a little-endian machine");
     }
 
-    // Checks the CRC too: torch.save writes it (unless told not to), and these bytes are few. Those of storages are not read twice for it.
+    // Also checks the CRC, which torch.save writes by default, because these bytes are few. Storages are not read twice for it.
     private byte[] ReadWhole(ZipEntry entry, int maxBytes)
     {
         if (entry.Length > maxBytes)
@@ -78,7 +78,7 @@ internal sealed class TorchArchive
         file.Read(0, start);
         if (start.StartsWith("PK\x03\x04"u8))
             return;
-        // The old format begins with the pickle of the number 0x1950a86a20f9469cfc6c, others with the protocol alone.
+        // The old format begins with the pickle of the number 0x1950a86a20f9469cfc6c, other pickles with the protocol alone.
         var isOld = start.StartsWith((ReadOnlySpan<byte>)[0x80]) || (start.Length > TarMagicAt && start[TarMagicAt..].StartsWith("ustar"u8));
         throw file.Error(isOld
             ? $"is a bare pickle or a tar archive, as PyTorch before 1.6 wrote them; it was not loaded. {Remedy}"

@@ -1,9 +1,9 @@
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// A state dict as torch.save writes it (<c>pytorch_model.bin</c>, <c>*.pt</c>), read as data: nothing of the pickle is executed, and what
-/// is not on the lists of <see cref="PickleReader"/> and <see cref="PickleGlobal"/> is an error. Opening reads the zip directory and the
-/// pickle, of bounded size; tensors are read by their position, when they are asked for. Safe for concurrent reading.
+/// A state dict as torch.save writes it (<c>pytorch_model.bin</c>, <c>*.pt</c>), read as data. Nothing in the pickle is executed; anything
+/// not on the lists of <see cref="PickleReader"/> and <see cref="PickleGlobal"/> is an error. Opening reads the zip directory and the
+/// pickle, both of bounded size; tensors are read by position on demand. Safe for concurrent reading.
 /// </summary>
 internal sealed class TorchPickleFile : IWeightFile
 {
@@ -21,10 +21,10 @@ internal sealed class TorchPickleFile : IWeightFile
     /// <inheritdoc/>
     public IReadOnlyDictionary<string, TensorInfo> Tensors { get; }
 
-    /// <summary>Opens a file and checks all of it but the tensors' values.</summary>
+    /// <summary>Opens a file and checks everything except the tensors' values.</summary>
     /// <exception cref="EngineException">
-    /// The file is missing, unreadable, of an older format, or breaks a rule (<see cref="EngineErrorKind.ModelFolder"/>); one error that
-    /// names it.
+    /// The file is missing, unreadable, of an older format, or breaks a rule (<see cref="EngineErrorKind.ModelFolder"/>), which the error
+    /// names.
     /// </exception>
     public static TorchPickleFile Open(string path)
     {

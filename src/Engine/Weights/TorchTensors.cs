@@ -3,13 +3,13 @@ using static LocalLlm.Weights.ModelFolderProblems;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// From the pickle's value to tensors in the file: every number that the pickle says of a tensor is held against the archive's entry.
-/// Storages may be shared (tied weights). A tensor must be contiguous and row-major; a transposed or broadcast view is refused, as it is in
-/// safetensors.
+/// Turns the pickle's value into tensors in the file. Every number that the pickle gives for a tensor is checked against the archive's
+/// entry. Storages may be shared (tied weights). A tensor must be contiguous and row-major; as in safetensors, a transposed or broadcast
+/// view is refused.
 /// </summary>
 internal static class TorchTensors
 {
-    /// <summary>Places every tensor of a state dict.</summary>
+    /// <summary>Locates every tensor of a state dict in the file.</summary>
     /// <exception cref="EngineException">The value is not a dictionary of tensors, or a tensor does not lie within its storage.</exception>
     public static Dictionary<string, TensorInfo> Place(CheckedFile file, TorchArchive archive, PickleValue value)
     {
@@ -36,7 +36,7 @@ internal static class TorchTensors
         if (tensor.Offset < 0 || shape.Any(dim => dim < 0) || tensor.Strides.Any(stride => stride < 0))
             throw Error($"found offset {tensor.Offset}, shape {Text(shape)}, strides {Text(tensor.Strides)}, wanted none below 0");
 
-        // Left to right and checked, so that a later 0 does not excuse an earlier overflow.
+        // Left to right and overflow-checked, so that a later 0 does not excuse an earlier overflow.
         long bytes = size, first;
         try
         {
@@ -58,7 +58,7 @@ internal static class TorchTensors
         EngineException Error(string problem) => file.Error($"tensor {Quote(name)}: {problem}");
     }
 
-    // A dimension of 1 is never stepped over, so its stride says nothing; nor do those of a tensor without elements.
+    // The stride of a dimension of 1 is never used, and neither are the strides of an empty tensor.
     private static bool IsContiguous(long[] shape, long[] strides)
     {
         if (shape.Contains(0))

@@ -3,11 +3,11 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Weights;
 
-/// <summary>Tensors of a file as libtorch's.</summary>
+/// <summary>Reads tensors of a file as libtorch tensors.</summary>
 internal static class WeightFileTensors
 {
-    /// <summary>Reads a whole tensor into the host's memory, in its own type and shape; of the current dispose scope.</summary>
-    /// <exception cref="EngineException">It is of a type that libtorch does not have here, or cannot be read.</exception>
+    /// <summary>Reads a whole tensor into host memory, in its own type and shape, in the current dispose scope.</summary>
+    /// <exception cref="EngineException">Its type has no libtorch equivalent here, or it cannot be read.</exception>
     public static unsafe Tensor ReadTensor(this IWeightFile file, TensorInfo tensor)
     {
         const int MaxAtOnce = 1 << 30;

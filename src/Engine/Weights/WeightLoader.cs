@@ -3,28 +3,28 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Weights;
 
-/// <summary>How far loading is.</summary>
+/// <summary>The progress of loading.</summary>
 /// <param name="BytesDone">Bytes read.</param>
 /// <param name="BytesTotal">Bytes to read.</param>
 internal readonly record struct WeightProgress(long BytesDone, long BytesTotal);
 
 /// <summary>
-/// Fills what a <see cref="WeightRegistry"/> asks for from a checkpoint; each tensor is converted as its <see cref="WeightType"/> says.
+/// Loads what a <see cref="WeightRegistry"/> asks for from a checkpoint, and converts each tensor as its <see cref="WeightType"/> says.
 /// </summary>
 internal static partial class WeightLoader
 {
     private const int MaxProblemsListed = 20;
 
-    /// <summary>Checks names, shapes and types of the whole model first, then reads group after group.</summary>
+    /// <summary>Checks names, shapes and types of the whole model, then reads one group after another.</summary>
     /// <param name="registry">What the model needs.</param>
-    /// <param name="checkpoint">Where it is.</param>
-    /// <param name="activationType">What <see cref="WeightType.Activation"/> is converted to.</param>
+    /// <param name="checkpoint">The files to read from.</param>
+    /// <param name="activationType">The type that <see cref="WeightType.Activation"/> is converted to.</param>
     /// <param name="packing">Which copies of matrices to keep.</param>
-    /// <param name="staging">The device's way; null: tensors are read into the host's memory.</param>
-    /// <param name="progress">Told after every chunk.</param>
+    /// <param name="staging">Moves weights to the device; null: tensors are read into host memory.</param>
+    /// <param name="progress">Receives a report after every chunk.</param>
     /// <param name="cancellationToken">Ends loading.</param>
-    /// <param name="logger">Gets one warning of tensors that are not read and of an index that disagrees with its files; null: nobody
-    /// does.</param>
+    /// <param name="logger">Gets one warning about tensors that are not read and about an index that disagrees with its files; null: no
+    /// warning.</param>
     /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message; or a file that
     /// cannot be read.</exception>
     public static void Load(
@@ -35,9 +35,9 @@ internal static partial class WeightLoader
         using var host = staging is null ? new HostStaging() : null;
         staging ??= host!;
         var chunks = new List<WeightChunk>();
-        // What two layers need alike (an embedding and the head that is tied to it) is read once.
+        // A tensor that two layers need alike (an embedding and its tied head) is read once.
         var alike = registry.Groups.GroupBy(group => group.Key).Select(groups => groups.ToList())
-            // Scales are small: what is wrong with them is known before a whole model is read.
+            // Scales are small, so they are read first and their faults are reported before a whole model is read.
             .OrderBy(groups => groups[0].Type == WeightType.Scale ? 0 : 1).ToList();
         var faults = new ModelFolderProblems(checkpoint.FileName);
         foreach (var spec in alike.SelectMany(groups => groups[0].Specs))
@@ -65,11 +65,11 @@ internal static partial class WeightLoader
         faults.ThrowIfAny();
     }
 
-    /// <summary>Checks that a checkpoint holds a model's weights, without reading them; opens further files of the folder where it does not
-    /// yet.</summary>
+    /// <summary>Checks that a checkpoint holds a model's weights, without reading them. Opens further files of the folder if tensors are
+    /// missing.</summary>
     /// <param name="registry">What the model needs.</param>
-    /// <param name="checkpoint">Where it is.</param>
-    /// <param name="logger">As of <see cref="Load"/>.</param>
+    /// <param name="checkpoint">The files to check.</param>
+    /// <param name="logger">As for <see cref="Load"/>.</param>
     /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message.</exception>
     public static void Check(WeightRegistry registry, Checkpoint checkpoint, ILogger? logger) => Warn(checkpoint, Check(registry, checkpoint), logger);
 
@@ -79,7 +79,7 @@ internal static partial class WeightLoader
             chunks.Add(new(slice, start, (int)Math.Min(most, slice.ByteLength - start)));
     }
 
-    // The tensors of a group, one behind the other: in one tensor from the start where they are stored in one type.
+    // Joins the tensors of a group. If they are stored in one type, they are read directly into one tensor.
     private static Tensor Read(WeightGroup group, Checkpoint checkpoint, IWeightStaging staging, Sender sender, ScalarType activationType)
     {
         var stored = group.Specs.Select(spec => checkpoint.Tensors[spec.Name].Info.Dtype).ToArray();
@@ -129,7 +129,7 @@ internal static partial class WeightLoader
         problems.AddRange(left[true].Order(StringComparer.Ordinal).Select(name => $"unexpected {ModelFolderProblems.Quote(name)}"));
         if (problems.Count == 0)
             return [.. left[false]];
-        // The tensors that are missing may be in them.
+        // The missing tensors may be in the unreadable files.
         problems.AddRange(missing.All(name => checkpoint.TryGet(name, out _)) ? [] : unreadable);
         var listed = string.Join("; ", problems.Take(MaxProblemsListed));
         var rest = problems.Count > MaxProblemsListed ? $"; and {problems.Count - MaxProblemsListed} more" : "";
@@ -150,14 +150,14 @@ internal static partial class WeightLoader
 
     private static string Text(long[] shape) => $"[{string.Join(", ", shape)}]";
 
-    // Takes the chunks in order and sends each on; a buffer is free again when the one sent after it has been issued.
+    // Takes the chunks in order and sends each one. A buffer is released after the copy of the next one has been started.
     private sealed class Sender(List<WeightChunk> chunks, ChunkPipeline pipeline, IWeightStaging staging, IProgress<WeightProgress>? progress, long total)
     {
         private int _next;
-        private int _sent = -1; // the buffer whose copy is under way
+        private int _sent = -1; // the buffer that is being copied
         private long _done;
 
-        // The next chunks, of so many bytes together, go to one place in a tensor.
+        // Sends the next chunks, "bytes" in total, to one position in a tensor.
         public long Send(long bytes, Tensor target, long offset)
         {
             for (long sent = 0; sent < bytes;)

@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace LocalLlm.Weights;
 
-/// <summary>Numbers in the names of tensors: of layers, of experts.</summary>
+/// <summary>Numbers of layers and experts in the names of tensors.</summary>
 internal static class WeightNames
 {
-    /// <summary>What the names of a decoder's layers begin with.</summary>
+    /// <summary>Prefix of the names of a decoder's layers.</summary>
     public const string Layers = "model.layers.";
 
     /// <summary>The number between <paramref name="prefix"/> and the next dot of a name; null: the name has none there.</summary>

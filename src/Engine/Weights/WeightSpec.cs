@@ -10,10 +10,10 @@ namespace LocalLlm.Weights;
 /// <param name="Length">Length of the slice.</param>
 internal sealed record WeightSpec(string Name, long[] Shape, int Dimension, long Start, long Length)
 {
-    /// <summary>How the tensor is stored, and what it is loaded as.</summary>
+    /// <summary>How the tensor is stored, and the type that it is loaded as.</summary>
     public WeightType Type { get; init; } = WeightType.Activation;
 
-    /// <summary>The same for slices that hold the same elements, loaded alike.</summary>
+    /// <summary>The same key means that slices hold the same elements and are loaded in the same way.</summary>
     public string Key => string.Create(CultureInfo.InvariantCulture, $"{Name}:{Dimension}:{Start}:{Length}:{Type}");
 
     /// <summary>The whole tensor.</summary>

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// How a tensor may be stored in a checkpoint and what it is loaded as: floating types are converted to the one that is computed with, any
-/// other is taken exactly as it is stored. A model may have tensors of several.
+/// How a checkpoint may store a tensor, and the type that it is loaded as. Floating types are converted to the type of the computation; any
+/// other type is kept as stored. A model may have tensors of several.
 /// </summary>
 internal sealed record WeightType
 {
@@ -22,11 +22,11 @@ internal sealed record WeightType
     /// <summary>Stored as F32, F16 or BF16; loaded as <paramref name="type"/>, whatever the activation type is.</summary>
     public static WeightType Converted(ScalarType type) => new(null, type);
 
-    /// <summary>Scales of quantised weights: stored as F32, F16, BF16 or F8_E8M0 (exponents alone), loaded as float32.</summary>
+    /// <summary>Scales of quantised weights: stored as F32, F16, BF16 or F8_E8M0 (exponents only), loaded as float32.</summary>
     public static WeightType Scale { get; } = new(null, ScalarType.Float32, takesExponents: true);
 
     /// <summary>
-    /// Stored exactly so, and loaded without a conversion; 8-bit floats, which TorchSharp does not name, as their bytes.
+    /// Stored in exactly this type and loaded without conversion; 8-bit floats, which TorchSharp has no names for, as their bytes.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">No tensor can hold such elements.</exception>
     public static WeightType AsStored(SafetensorsDtype stored) =>
@@ -36,22 +36,22 @@ internal sealed record WeightType
     /// <summary>The types that a file may hold, for messages.</summary>
     public string Wanted => _stored?.Name() ?? (_takesExponents ? "F32, F16, BF16 or F8_E8M0" : "F32, F16 or BF16");
 
-    /// <summary>Whether a file may hold the tensor so.</summary>
+    /// <summary>Whether a file may store the tensor in this type.</summary>
     public bool Takes(SafetensorsDtype stored) =>
         _stored is { } one ? stored == one
             : stored is SafetensorsDtype.F32 or SafetensorsDtype.F16 or SafetensorsDtype.BF16 || (_takesExponents && stored == SafetensorsDtype.F8E8M0);
 
-    /// <summary>What the tensor is loaded as.</summary>
+    /// <summary>The type that the tensor is loaded as.</summary>
     public ScalarType LoadedAs(ScalarType activationType) => _loaded ?? activationType;
 
-    /// <summary>A tensor that was read as it is stored, as what it is loaded as.</summary>
-    /// <param name="tensor">Of the type that <see cref="ScalarTypeOf"/> gives.</param>
-    /// <param name="stored">A type that it takes.</param>
-    /// <param name="activationType">What <see cref="Activation"/> is converted to.</param>
+    /// <summary>Converts a tensor from its stored type to its loaded type.</summary>
+    /// <param name="tensor">A tensor of the type that <see cref="ScalarTypeOf"/> returns.</param>
+    /// <param name="stored">The stored type, one that <see cref="Takes"/> accepts.</param>
+    /// <param name="activationType">The type that <see cref="Activation"/> is converted to.</param>
     public Tensor Convert(Tensor tensor, SafetensorsDtype stored, ScalarType activationType) =>
         (_takesExponents && stored == SafetensorsDtype.F8E8M0 ? PowersOfTwo(tensor) : tensor).to(LoadedAs(activationType));
 
-    /// <summary>The elements of a tensor that holds such a type as it is stored; null: there is none.</summary>
+    /// <summary>The element type of a tensor that holds a stored type unchanged; null: there is none.</summary>
     public static ScalarType? ScalarTypeOf(SafetensorsDtype stored) => stored switch
     {
         SafetensorsDtype.F32 => ScalarType.Float32,
@@ -63,7 +63,7 @@ internal sealed record WeightType
         _ => null,
     };
 
-    /// <summary>Bytes of one element that was loaded.</summary>
+    /// <summary>Bytes of one loaded element.</summary>
     public long ElementBytes(ScalarType activationType) => LoadedAs(activationType) switch
     {
         ScalarType.Float32 or ScalarType.Int32 => 4,
@@ -71,10 +71,10 @@ internal sealed record WeightType
         _ => 1,
     };
 
-    /// <summary>Tells all types apart: part of what slices are known by.</summary>
+    /// <summary>Distinguishes all types; slices' keys contain it.</summary>
     public override string ToString() => $"{Wanted} as {_loaded?.ToString() ?? "activations"}";
 
-    // An exponent with a bias of 127; 255 is no number (Open Compute Project, Microscaling Formats, 1.0).
+    // An exponent with a bias of 127; 255 is NaN (Open Compute Project, Microscaling Formats, 1.0).
     private static Tensor PowersOfTwo(Tensor exponents) =>
         exponents.to(ScalarType.Float64).Minus(127).exp2().MaskedFill(exponents.IsEqual(255), double.NaN);
 }

@@ -5,26 +5,26 @@ using static LocalLlm.Weights.ModelFolderProblems;
 
 namespace LocalLlm.Weights;
 
-/// <summary>What the central directory of a zip archive says of one entry: stored, unencrypted, a plain file with a plain name.</summary>
+/// <summary>A zip archive's central directory entry: stored, unencrypted, a plain file with a plain name.</summary>
 /// <param name="Name">The name.</param>
-/// <param name="NameBytes">Bytes of it in UTF-8.</param>
-/// <param name="Flags">General purpose flags: UTF-8 and data descriptor at most.</param>
+/// <param name="NameBytes">Bytes of the name in UTF-8.</param>
+/// <param name="Flags">General purpose flags; only UTF-8 and data descriptor are allowed.</param>
 /// <param name="Crc">CRC-32 of the content.</param>
 /// <param name="Length">Bytes of the content.</param>
 /// <param name="Start">Where the local header begins.</param>
 internal readonly record struct ZipCentralEntry(string Name, int NameBytes, ushort Flags, uint Crc, ulong Length, ulong Start)
 {
-    /// <summary>Bytes of a header without its name and fields.</summary>
+    /// <summary>Bytes of a header without its name and extra fields.</summary>
     public const int HeaderLength = 46;
 
-    /// <summary>The flag of sizes that follow the content.</summary>
+    /// <summary>The flag for sizes that follow the content.</summary>
     public const ushort HasDescriptor = 0x0008;
 
     private const ushort IsUtf8 = 0x0800;
     private const int MaxNameBytes = 512;
     private const uint SeeZip64 = uint.MaxValue;
 
-    /// <summary>Reads the entry at the start of <paramref name="directory"/> and moves behind it.</summary>
+    /// <summary>Reads the entry at the start of <paramref name="directory"/> and advances past it.</summary>
     /// <exception cref="EngineException">The entry is of a kind that torch.save does not write, or leaves the directory.</exception>
     public static ZipCentralEntry Read(CheckedFile file, ref ReadOnlySpan<byte> directory)
     {

@@ -5,16 +5,17 @@ using static LocalLlm.Weights.ModelFolderProblems;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// The files of a zip archive as torch.save writes it, and of no other: entries are stored, not compressed; every local header says what
-/// the central directory says; entries cover the archive from its first byte to the directory without overlap and without hole; no name
-/// occurs twice. What is read is bounded by <see cref="ZipEnd"/>, whatever the archive says.
+/// Reads the files of a zip archive that torch.save has written, and of no other: entries are stored, not compressed; every local header
+/// agrees with the central directory; entries cover the archive from its first byte to the directory without overlap or hole; no name
+/// occurs
+/// twice. <see cref="ZipEnd"/> bounds what is read, whatever the archive says.
 /// </summary>
 internal static class ZipDirectory
 {
     private const int LocalLength = 30;
     private const uint SeeZip64 = uint.MaxValue;
 
-    /// <summary>Reads and checks the directory and all local headers; no content.</summary>
+    /// <summary>Reads and checks the directory and all local headers, but no content.</summary>
     /// <exception cref="EngineException">A rule is broken; the message names the entry.</exception>
     public static Dictionary<string, ZipEntry> Read(CheckedFile file)
     {
@@ -44,7 +45,7 @@ internal static class ZipDirectory
         return entries;
     }
 
-    // The entry's content, after its local header was found to agree and to fill all bytes up to the next.
+    // Returns the entry's content, after checking that its local header agrees and that the entry fills all bytes up to the next one.
     private static ZipEntry Place(CheckedFile file, ZipCentralEntry entry, long next)
     {
         var start = (long)entry.Start;
@@ -73,7 +74,7 @@ internal static class ZipDirectory
         EngineException Error(string problem) => file.Error($"zip: entry {Quote(entry.Name)} {problem}");
     }
 
-    // With a descriptor the header may leave everything 0: the sizes stand behind the content.
+    // With a descriptor the header may have 0 everywhere: the sizes follow the content.
     private static bool LocalSizesAgree(CheckedFile file, ZipCentralEntry entry, ReadOnlySpan<byte> header, long extraAt, int extraBytes, bool hasDescriptor)
     {
         var (crc, stored, length) = (ReadUInt32LittleEndian(header[14..]), ReadUInt32LittleEndian(header[18..]), ReadUInt32LittleEndian(header[22..]));

@@ -3,18 +3,18 @@ using static System.Buffers.Binary.BinaryPrimitives;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// The end of a zip archive: where its central directory lies. Nothing may stand behind it (no comment, no trailing bytes) and nothing
-/// between it and the directory; a zip64 record must say the same as the old one.
+/// The end of a zip archive, which locates its central directory. Nothing may follow it (no comment, no trailing bytes), and nothing may
+/// stand between it and the directory. A zip64 record must agree with the old one.
 /// </summary>
 /// <param name="Offset">First byte of the central directory.</param>
-/// <param name="Size">Its bytes.</param>
-/// <param name="Count">Its entries.</param>
+/// <param name="Size">Bytes of the central directory.</param>
+/// <param name="Count">Entries in the central directory.</param>
 internal readonly record struct ZipEnd(long Offset, int Size, int Count)
 {
-    /// <summary>The largest directory that is read: 30,000 entries of 100 bytes have 3 MB.</summary>
+    /// <summary>Max bytes of a directory: 30,000 entries of 100 bytes take 3 MB.</summary>
     public const int MaxDirectoryBytes = 8 << 20;
 
-    /// <summary>The most entries, a storage each.</summary>
+    /// <summary>Max entries, one per storage.</summary>
     public const int MaxEntries = 30_000;
 
     private const int EndLength = 22;
@@ -22,7 +22,7 @@ internal readonly record struct ZipEnd(long Offset, int Size, int Count)
     private const int End64Length = 56;
 
     /// <summary>Finds the end record.</summary>
-    /// <exception cref="EngineException">There is none, or its numbers contradict the file or one another.</exception>
+    /// <exception cref="EngineException">It is missing, or its numbers contradict the file or each other.</exception>
     public static ZipEnd Read(CheckedFile file)
     {
         Span<byte> tail = stackalloc byte[End64Length + LocatorLength + EndLength];
@@ -41,7 +41,7 @@ internal readonly record struct ZipEnd(long Offset, int Size, int Count)
             throw file.Error("zip: its two end records contradict each other");
         if (count > MaxEntries || size > MaxDirectoryBytes)
             throw file.Error($"zip: found a directory of {count} entries and {size} bytes, wanted at most {MaxEntries} entries and {MaxDirectoryBytes} bytes");
-        // Both are small by now or compared before they are added.
+        // Both numbers are small here, or are compared before they are added.
         if (offset > (ulong)endsAt || size != (ulong)endsAt - offset)
             throw file.Error($"zip: found a directory of {size} bytes at byte {offset}, wanted one that ends at byte {endsAt}");
         return new ZipEnd((long)offset, (int)size, (int)count);

@@ -2,7 +2,7 @@ using static System.Buffers.Binary.BinaryPrimitives;
 
 namespace LocalLlm.Weights;
 
-/// <summary>The extra fields of a zip header, of which one kind has a meaning here: the 64-bit values.</summary>
+/// <summary>The extra fields of a zip header; only the 64-bit values are used here.</summary>
 internal static class ZipExtra
 {
     private const int HeaderLength = 4;
@@ -10,8 +10,8 @@ internal static class ZipExtra
 
     /// <summary>Reads the values of the one zip64 field.</summary>
     /// <param name="extra">All extra fields.</param>
-    /// <param name="values">Filled; its length says how many values the header refers to.</param>
-    /// <returns>False where a field leaves the header, or the zip64 field is missing, double, needless or of another length.</returns>
+    /// <param name="values">Filled; its length is the number of values that the header refers to.</param>
+    /// <returns>False if a field exceeds the header, or the zip64 field is missing, duplicate, unnecessary or of another length.</returns>
     public static bool TryRead64(ReadOnlySpan<byte> extra, Span<ulong> values)
     {
         var found = false;
