@@ -7,7 +7,7 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class ClusterServiceCollectionExtensions
 {
     /// <summary>
-    /// Lets every engine of the container have several nodes (<see cref="LocalLlmOptions.Nodes"/>): they reach each other over gRPC.
+    /// Lets every engine of the container have several nodes (<see cref="LocalLlmOptions.Nodes"/>), which communicate over gRPC.
     /// </summary>
     /// <param name="services">Where to register.</param>
     /// <param name="configure">The token and the certificates of the nodes.</param>

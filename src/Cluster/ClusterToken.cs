@@ -3,7 +3,7 @@ using System.Text;
 
 namespace LocalLlm.Cluster;
 
-/// <summary>The secret that nodes share, as a header.</summary>
+/// <summary>Sends the nodes' shared secret as a header.</summary>
 internal static class ClusterToken
 {
     /// <summary>The header.</summary>
@@ -14,7 +14,7 @@ internal static class ClusterToken
     /// <summary>The header's value.</summary>
     public static string HeaderOf(string token) => Scheme + Convert.ToBase64String(Encoding.UTF8.GetBytes(token));
 
-    /// <summary>Whether a header has the secret; takes the same time whatever it has.</summary>
+    /// <summary>Whether a header has the secret; compares in fixed time.</summary>
     public static bool IsRight(string? header, string token) =>
         CryptographicOperations.FixedTimeEquals(Hash(header ?? ""), Hash(HeaderOf(token)));
 

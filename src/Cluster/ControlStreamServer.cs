@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Cluster;
 
-/// <summary>Node 0's server of the control stream: a web application of its own, on one address and nowhere else.</summary>
+/// <summary>Node 0's server of the control stream: a web application of its own that listens on one address only.</summary>
 internal sealed class ControlStreamServer : IAsyncDisposable
 {
     private static readonly TimeSpan PingDelay = TimeSpan.FromSeconds(1);
@@ -18,15 +18,15 @@ internal sealed class ControlStreamServer : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly Channel<INodeChannel> _accepted = Channel.CreateUnbounded<INodeChannel>();
 
-    /// <param name="address">Where it listens.</param>
+    /// <param name="address">The address to listen on.</param>
     /// <param name="port">The port; 0: a free one.</param>
-    /// <param name="options">How nodes trust one another.</param>
-    /// <param name="windowBytes">Bytes that may be on their way.</param>
-    /// <param name="maxMessageBytes">Max length of a message.</param>
+    /// <param name="options">The token and the certificates of the nodes.</param>
+    /// <param name="windowBytes">HTTP/2 flow-control window in bytes.</param>
+    /// <param name="maxMessageBytes">Maximum length of a message in bytes.</param>
     public ControlStreamServer(IPAddress address, int port, GrpcNodeOptions options, int windowBytes, int maxMessageBytes)
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = typeof(ControlStreamServer).Assembly.GetName().Name });
-        // What goes wrong here the engine says, in its own log.
+        // The engine logs this server's errors itself.
         builder.Logging.ClearProviders();
         builder.WebHost.UseKestrelHttpsConfiguration();
         builder.WebHost.ConfigureKestrel(kestrel =>
@@ -51,11 +51,11 @@ internal sealed class ControlStreamServer : IAsyncDisposable
         _app.MapGrpcService<ControlStreamService>();
     }
 
-    /// <summary>The port that it listens on.</summary>
+    /// <summary>The port that the server listens on.</summary>
     public int Port => new Uri(_app.Urls.First()).Port;
 
-    /// <summary>Listens.</summary>
-    /// <exception cref="IOException">The address is taken, or not this host's.</exception>
+    /// <summary>Starts to listen.</summary>
+    /// <exception cref="IOException">The address is in use, or does not belong to this host.</exception>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         try
@@ -68,7 +68,7 @@ internal sealed class ControlStreamServer : IAsyncDisposable
         }
     }
 
-    /// <summary>The next stream.</summary>
+    /// <summary>Waits for the next stream.</summary>
     public ValueTask<INodeChannel> AcceptAsync(CancellationToken cancellationToken) => _accepted.Reader.ReadAsync(cancellationToken);
 
     /// <inheritdoc/>
@@ -84,7 +84,7 @@ internal sealed class ControlStreamServer : IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            // Streams that do not end end with the server.
+            // Streams that are still open end with the server.
         }
 
         await _app.DisposeAsync().ConfigureAwait(false);

@@ -4,12 +4,12 @@ using LocalLlm.Cluster.Wire;
 
 namespace LocalLlm.Cluster;
 
-/// <summary>Node 0's side: hands every stream that may connect to whoever accepts, and keeps it until it is closed.</summary>
-/// <param name="options">The secret.</param>
+/// <summary>Node 0's side: passes every authorized stream to the acceptor, and keeps the stream open until it is closed.</summary>
+/// <param name="options">The options with the secret.</param>
 /// <param name="accepted">Receives the streams.</param>
 internal sealed class ControlStreamService(GrpcNodeOptions options, Channel<INodeChannel> accepted) : ControlStream.ControlStreamBase
 {
-    /// <summary>The header of a stream that may be used.</summary>
+    /// <summary>The header that node 0 sends on an accepted stream.</summary>
     public const string AcceptedHeader = "localllm-node";
 
     /// <inheritdoc/>
@@ -23,7 +23,7 @@ internal sealed class ControlStreamService(GrpcNodeOptions options, Channel<INod
             closed.TrySetResult();
             return ValueTask.CompletedTask;
         });
-        // At once, so that the node knows that it may speak.
+        // Sent at once, to let the node know that it may send.
         await context.WriteResponseHeadersAsync(new() { { AcceptedHeader, "1" } }).ConfigureAwait(false);
         if (!accepted.Writer.TryWrite(channel))
             throw new RpcException(new Status(StatusCode.Unavailable, "the replica ends"));

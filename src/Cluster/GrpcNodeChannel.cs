@@ -5,9 +5,9 @@ using LocalLlm.Cluster.Wire;
 namespace LocalLlm.Cluster;
 
 /// <summary>One side of a stream of frames.</summary>
-/// <param name="peer">Where the other side is.</param>
-/// <param name="reader">What comes.</param>
-/// <param name="writer">What goes.</param>
+/// <param name="peer">The address of the other side.</param>
+/// <param name="reader">The incoming frames.</param>
+/// <param name="writer">The outgoing frames.</param>
 /// <param name="close">Ends the stream.</param>
 internal sealed class GrpcNodeChannel(string peer, IAsyncStreamReader<Frame> reader, IAsyncStreamWriter<Frame> writer, Func<ValueTask> close) : INodeChannel
 {

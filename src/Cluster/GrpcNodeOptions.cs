@@ -2,18 +2,18 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace LocalLlm.Cluster;
 
-/// <summary>How the nodes of an engine trust one another.</summary>
+/// <summary>How the nodes of an engine authenticate each other.</summary>
 public sealed record GrpcNodeOptions
 {
-    /// <summary>A secret that all nodes share; null: none, which is allowed only where node 0 listens on the loopback.</summary>
+    /// <summary>A secret that all nodes share; null: none, allowed only if node 0 listens on the loopback interface.</summary>
     public string? Token { get; init; }
 
     /// <summary>
-    /// This node's certificate with its key: node 0 shows it to those that connect, they show theirs to node 0. Null: the stream is in the
-    /// clear.
+    /// This node's certificate with its private key. Node 0 and connecting nodes present their certificates to each other. Null: the stream
+    /// is not encrypted.
     /// </summary>
     public X509Certificate2? Certificate { get; init; }
 
-    /// <summary>Those who sign the certificates of the other nodes; needed with <see cref="Certificate"/>.</summary>
+    /// <summary>The authorities that sign the other nodes' certificates; required with <see cref="Certificate"/>.</summary>
     public X509Certificate2Collection? Authorities { get; init; }
 }

@@ -10,8 +10,8 @@ using LocalLlm.Cluster.Wire;
 namespace LocalLlm.Cluster;
 
 /// <summary>
-/// The control stream over gRPC: one HTTP/2 stream for each node, with a shared token, by option mutual TLS, and pings that find dead
-/// connections. Node 0 listens on its master address alone.
+/// The control stream over gRPC: one HTTP/2 stream per node, with a shared token, optional mutual TLS, and pings that detect dead
+/// connections. Node 0 listens on its master address only.
 /// </summary>
 public sealed class GrpcNodeTransport : INodeTransport
 {
@@ -26,12 +26,11 @@ public sealed class GrpcNodeTransport : INodeTransport
     private ControlStreamServer? _server;
     private GrpcChannel? _channel;
 
-    /// <summary>Prepares a transport; nothing is opened.</summary>
+    /// <summary>Prepares a transport; opens no connection.</summary>
     /// <param name="host">Name or address of node 0.</param>
-    /// <param name="port">Its port.</param>
-    /// <param name="options">How nodes trust one another.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions: no token where one is needed, or a certificate without
-    /// authorities.</exception>
+    /// <param name="port">The port of node 0.</param>
+    /// <param name="options">How the nodes authenticate each other.</param>
+    /// <exception cref="EngineException">Kind InvalidOptions: a required token is missing, or a certificate has no authorities.</exception>
     public GrpcNodeTransport(string host, int port, GrpcNodeOptions? options = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(host);
@@ -42,7 +41,7 @@ public sealed class GrpcNodeTransport : INodeTransport
             throw new EngineException(EngineErrorKind.InvalidOptions, "A certificate and those who sign the other nodes' certificates belong together: give both, or neither.", "cluster_certificate");
     }
 
-    /// <summary>The port that node 0 listens on, once it does: with port 0 a free one.</summary>
+    /// <summary>The port that node 0 listens on. If the given port is 0, it is known once node 0 listens.</summary>
     public int Port => _server?.Port ?? _port;
 
     /// <inheritdoc/>
@@ -58,7 +57,7 @@ public sealed class GrpcNodeTransport : INodeTransport
         {
             await _server.DisposeAsync().ConfigureAwait(false);
             _server = null;
-            // The name's record may be an older host's still.
+            // The name's DNS record may still be that of an older host.
             var isElsewhere = failure.GetBaseException() is SocketException { SocketErrorCode: SocketError.AddressNotAvailable };
             if (isElsewhere && !IPAddress.TryParse(_host, out _))
                 throw new IOException($"master_addr: '{_host}' is {address}, which is no address of this host; name this host.", failure);
@@ -82,7 +81,7 @@ public sealed class GrpcNodeTransport : INodeTransport
         try
         {
             var answer = await call.ResponseHeadersAsync.WaitAsync(ConnectTime, cancellationToken).ConfigureAwait(false);
-            // A refusal has no such header, and is thrown where a message would be read.
+            // A refusal lacks this header; reading a message then throws it.
             if (answer.GetValue(ControlStreamService.AcceptedHeader) is null)
                 await call.ResponseStream.MoveNext(cancellationToken).WaitAsync(ConnectTime, cancellationToken).ConfigureAwait(false);
             return new GrpcNodeChannel(peer, call.ResponseStream, call.RequestStream, () => EndAsync(call));
@@ -118,7 +117,7 @@ public sealed class GrpcNodeTransport : INodeTransport
         }
         catch (Exception)
         {
-            // It has ended already.
+            // The stream has already ended.
         }
 
         call.Dispose();

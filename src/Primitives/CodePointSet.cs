@@ -3,7 +3,7 @@ using System.Text;
 namespace LocalLlm.Primitives;
 
 /// <summary>
-/// A set of code points as a regular expression writes it: ranges, general categories, shorthands, sets within sets. Immutable.
+/// A set of code points as written in a regular expression: ranges, general categories, shorthands, nested sets. Immutable.
 /// </summary>
 public abstract class CodePointSet
 {
@@ -11,14 +11,14 @@ public abstract class CodePointSet
     {
     }
 
-    /// <summary>The members as ranges, ascending and apart.</summary>
+    /// <summary>The members as ascending, disjoint ranges.</summary>
     public abstract IReadOnlyList<(int First, int Last)> Ranges { get; }
 
     /// <summary>Whether a code point is a member.</summary>
     /// <param name="codePoint">The code point.</param>
     public abstract bool Contains(int codePoint);
 
-    /// <summary>The code points of some ranges, in any order.</summary>
+    /// <summary>The code points of given ranges, in any order.</summary>
     /// <param name="ranges">The ranges, both ends included.</param>
     public static CodePointSet Of(params IEnumerable<(int First, int Last)> ranges)
     {
@@ -34,15 +34,15 @@ public abstract class CodePointSet
         return merged is [var only] ? new RangeSet(only.First, only.Last) : new RangeList([.. merged]);
     }
 
-    /// <summary>The code points of some general categories.</summary>
-    /// <param name="categories">One bit for each, as in <see cref="CodePoints"/>.</param>
+    /// <summary>The code points of given general categories.</summary>
+    /// <param name="categories">One bit per category, as in <see cref="CodePoints"/>.</param>
     public static CodePointSet Categories(uint categories) => new Predicate(c => CodePoints.Is(c, categories));
 
     /// <summary>The code points that satisfy a predicate.</summary>
-    /// <param name="predicate">Says whether a code point is a member; always the same.</param>
+    /// <param name="predicate">Whether a code point is a member; must always return the same.</param>
     public static CodePointSet Where(Func<int, bool> predicate) => new Predicate(predicate);
 
-    /// <summary>The members of any of some sets.</summary>
+    /// <summary>The union of sets.</summary>
     /// <param name="sets">The sets.</param>
     public static CodePointSet AnyOf(IReadOnlyList<CodePointSet> sets)
     {
@@ -52,17 +52,17 @@ public abstract class CodePointSet
             : new Union([.. sets]);
     }
 
-    /// <summary>The members of both sets.</summary>
+    /// <summary>The intersection of both sets.</summary>
     /// <param name="other">The other set.</param>
     public CodePointSet And(CodePointSet other) => new Predicate(c => Contains(c) && other.Contains(c));
 
-    /// <summary>All other code points.</summary>
+    /// <summary>The complement of the set.</summary>
     public virtual CodePointSet Negated() => new Predicate(c => !Contains(c));
 
-    /// <summary>The set with every member's other cases.</summary>
+    /// <summary>The set extended by every member's case variants.</summary>
     public CodePointSet IgnoringCase() => new CaseInsensitive(this);
 
-    // Every code point is asked once; a set that nobody asks for its ranges costs nothing.
+    // Tests every code point once, and only if a caller reads the ranges.
     private static (int First, int Last)[] Found(CodePointSet set)
     {
         var ranges = new List<(int First, int Last)>();

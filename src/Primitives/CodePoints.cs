@@ -4,8 +4,8 @@ using System.Text;
 namespace LocalLlm.Primitives;
 
 /// <summary>
-/// Unicode properties by code point. Regular expressions of .NET see UTF-16 units, so a letter beyond U+FFFF would
-/// not be a letter there; everything that splits text asks here instead.
+/// Unicode properties by code point. .NET's regular expressions see UTF-16 units, and would not recognize a letter beyond U+FFFF. All code
+/// that splits text uses this class instead.
 /// </summary>
 public static class CodePoints
 {
@@ -83,7 +83,7 @@ public static class CodePoints
     /// <param name="categories">The categories.</param>
     public static bool Is(int codePoint, uint categories) => (categories >> (int)Category(codePoint) & 1) != 0;
 
-    /// <summary>The Unicode property White_Space, which is what <c>\s</c> means to the reference.</summary>
+    /// <summary>The Unicode property White_Space, the meaning of <c>\s</c> in the reference implementation.</summary>
     /// <param name="codePoint">The code point.</param>
     public static bool IsSpace(int codePoint) => codePoint switch
     {
@@ -100,7 +100,7 @@ public static class CodePoints
         || codePoint is 0x200C or 0x200D or (>= 0x24B6 and <= 0x24E9) or (>= 0x1F130 and <= 0x1F149)
             or (>= 0x1F150 and <= 0x1F169) or (>= 0x1F170 and <= 0x1F189);
 
-    /// <summary>One representative of all code points that are equal but for case (simple folding).</summary>
+    /// <summary>The representative of all code points that differ only in case (simple case folding).</summary>
     /// <param name="codePoint">The code point.</param>
     public static int Fold(int codePoint) => codePoint switch
     {
@@ -111,7 +111,7 @@ public static class CodePoints
         _ => Rune.ToLowerInvariant(Rune.ToUpperInvariant(new Rune(codePoint))).Value,
     };
 
-    /// <summary>The text with every lone surrogate replaced by U+FFFD, as it would reach a reader of UTF-8.</summary>
+    /// <summary>Replaces every lone surrogate by U+FFFD, as encoding to UTF-8 does.</summary>
     /// <param name="text">The text.</param>
     public static string ReplaceLoneSurrogates(string text)
     {

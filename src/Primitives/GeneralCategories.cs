@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace LocalLlm.Primitives;
 
-/// <summary>The names that <c>\p{…}</c> has for general categories, as bits.</summary>
+/// <summary>The names of general categories in <c>\p{…}</c>, and their bits.</summary>
 internal static class GeneralCategories
 {
     private static readonly Dictionary<string, uint> ByName = new(StringComparer.OrdinalIgnoreCase)
@@ -31,7 +31,7 @@ internal static class GeneralCategories
         ["Cs"] = Bit(UnicodeCategory.Surrogate), ["Cn"] = Bit(UnicodeCategory.OtherNotAssigned),
     };
 
-    /// <summary>The categories of a name; null: it names none.</summary>
+    /// <summary>The categories of a name; null if the name is unknown.</summary>
     public static uint? Find(string name) => ByName.TryGetValue(name, out var categories) ? categories : null;
 
     private static uint Bit(UnicodeCategory category) => 1u << (int)category;

@@ -2,16 +2,16 @@ using System.Text.Json;
 
 namespace LocalLlm.Primitives;
 
-/// <summary>A value of an untrusted JSON file that knows its file and path, so that every complaint names both.</summary>
+/// <summary>A value of an untrusted JSON file. It knows its file and path, and every error names both.</summary>
 /// <param name="file">The file's name.</param>
-/// <param name="path">The path of the value in it.</param>
+/// <param name="path">The path of the value in the file.</param>
 /// <param name="value">The value.</param>
 public readonly struct JsonField(string file, string path, JsonElement value)
 {
     /// <summary>The path of the value in its file, such as <c>model.vocab</c>.</summary>
     public string Path => path;
 
-    /// <summary>The value; undefined where it is absent.</summary>
+    /// <summary>The value; undefined if absent.</summary>
     public JsonElement Value => value;
 
     /// <summary>Whether the value is null or absent.</summary>
@@ -23,7 +23,7 @@ public readonly struct JsonField(string file, string path, JsonElement value)
     /// <summary>Whether the value is an object.</summary>
     public bool IsObject => value.ValueKind == JsonValueKind.Object;
 
-    /// <summary>A member of this object; a null field where it is absent.</summary>
+    /// <summary>A member of this object; a null field if absent.</summary>
     /// <param name="name">The member's name.</param>
     public JsonField this[string name]
     {
@@ -38,7 +38,7 @@ public readonly struct JsonField(string file, string path, JsonElement value)
     private string Kind => IsNull ? "absent or null" : value.ValueKind is JsonValueKind.True or JsonValueKind.False
         ? "a boolean" : $"of kind {value.ValueKind}";
 
-    /// <summary>A complaint about the value.</summary>
+    /// <summary>Creates an error about the value.</summary>
     /// <param name="problem">What follows the path in the message.</param>
     /// <param name="cause">The underlying failure, or null.</param>
     public UntrustedFileException Fail(string problem, Exception? cause = null) => new(file, $"{path} {problem}", cause);
@@ -59,12 +59,12 @@ public readonly struct JsonField(string file, string path, JsonElement value)
         }
     }
 
-    /// <summary>The text of a string; null where it is null or absent.</summary>
+    /// <summary>The text of a string; null if the value is null or absent.</summary>
     /// <exception cref="UntrustedFileException">The value is another one.</exception>
     public string? StringOrNull() => IsNull ? null : String();
 
     /// <summary>True or false.</summary>
-    /// <param name="whenAbsent">The value where it is null or absent.</param>
+    /// <param name="whenAbsent">The result if the value is null or absent.</param>
     /// <exception cref="UntrustedFileException">The value is another one.</exception>
     public bool Bool(bool whenAbsent) => value.ValueKind switch
     {
@@ -75,8 +75,8 @@ public readonly struct JsonField(string file, string path, JsonElement value)
     };
 
     /// <summary>A whole number in a range.</summary>
-    /// <param name="min">The smallest that is allowed.</param>
-    /// <param name="max">The largest.</param>
+    /// <param name="min">The smallest allowed number.</param>
+    /// <param name="max">The largest allowed number.</param>
     /// <exception cref="UntrustedFileException">The value is another one.</exception>
     public int Int32(int min, int max)
     {
@@ -114,7 +114,7 @@ public readonly struct JsonField(string file, string path, JsonElement value)
         }
     }
 
-    /// <summary>The members of this object in file order; a name that comes twice is refused.</summary>
+    /// <summary>The members of this object in file order; duplicate names are refused.</summary>
     public IEnumerable<KeyValuePair<string, JsonField>> Members()
     {
         if (!IsObject)
@@ -138,7 +138,7 @@ public readonly struct JsonField(string file, string path, JsonElement value)
         }
     }
 
-    /// <summary>A piece of a hostile file that is fit for a message.</summary>
+    /// <summary>Shortens and escapes a piece of a possibly hostile file for a message.</summary>
     /// <param name="text">The piece.</param>
     public static string Shorten(string text)
     {

@@ -4,12 +4,12 @@ using System.Text.Unicode;
 namespace LocalLlm.Primitives;
 
 /// <summary>
-/// Where each member of a JSON object lies in its file. Reading a file of megabytes section by section lets the
-/// sections come in any order while the big ones are streamed and only the small ones become a document.
+/// Indexes where each member of a JSON object lies in its file. A file of megabytes can then be read section by section, in any order:
+/// large sections are streamed, and only small ones become a document.
 /// </summary>
 public sealed class JsonSections
 {
-    /// <summary>Deepest nesting that is read.</summary>
+    /// <summary>Maximum nesting depth.</summary>
     public const int MaxDepth = 64;
     private const int MaxFileBytes = 128 << 20;
     private readonly Dictionary<string, ReadOnlyMemory<byte>> _members;
@@ -23,9 +23,9 @@ public sealed class JsonSections
         _members = members;
     }
 
-    /// <summary>Reads a whole file: its size is checked, its text must be UTF-8 and its outermost value an object.</summary>
-    /// <param name="path">Where the file is.</param>
-    /// <exception cref="UntrustedFileException">It is something else.</exception>
+    /// <summary>Reads a whole file after checking its size. The text must be UTF-8 and the outermost value an object.</summary>
+    /// <param name="path">The path of the file.</param>
+    /// <exception cref="UntrustedFileException">The file does not meet these conditions.</exception>
     public static JsonSections ReadFile(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
@@ -38,10 +38,10 @@ public sealed class JsonSections
         return Parse(file, "", bytes);
     }
 
-    /// <summary>How a reader of a section reads it.</summary>
+    /// <summary>Reader options for sections.</summary>
     public static JsonReaderOptions Options => new() { MaxDepth = MaxDepth };
 
-    /// <summary>The member's bytes, or empty where it is absent.</summary>
+    /// <summary>The member's bytes; empty if absent.</summary>
     /// <param name="name">The member's name.</param>
     public ReadOnlyMemory<byte> Bytes(string name) => _members.GetValueOrDefault(name);
 
@@ -49,9 +49,9 @@ public sealed class JsonSections
     /// <param name="name">The member's name.</param>
     public string PathOf(string name) => _path.Length == 0 ? name : $"{_path}.{name}";
 
-    /// <summary>A small member as a document; a null field where it is absent.</summary>
+    /// <summary>A small member as a document; a null field if absent.</summary>
     /// <param name="name">The member's name.</param>
-    /// <exception cref="UntrustedFileException">It is no valid JSON.</exception>
+    /// <exception cref="UntrustedFileException">The member is not valid JSON.</exception>
     public JsonField Field(string name)
     {
         var bytes = Bytes(name);
@@ -66,7 +66,7 @@ public sealed class JsonSections
 
     /// <summary>The members of a member that is an object.</summary>
     /// <param name="name">The member's name.</param>
-    /// <exception cref="UntrustedFileException">It is absent or no object.</exception>
+    /// <exception cref="UntrustedFileException">The member is absent or not an object.</exception>
     public JsonSections Object(string name)
     {
         var bytes = Bytes(name);
@@ -101,11 +101,11 @@ public sealed class JsonSections
             return new JsonSections(file, path, members);
         });
 
-    /// <summary>Runs a reader of JSON and turns its complaints into one of ours.</summary>
+    /// <summary>Runs a JSON reader and converts its exceptions to <see cref="UntrustedFileException"/>.</summary>
     /// <param name="file">The file's name.</param>
-    /// <param name="path">The place that is read, for messages.</param>
+    /// <param name="path">The path of the value that is read, for messages.</param>
     /// <param name="read">The reader.</param>
-    /// <exception cref="UntrustedFileException">The reader met what is no valid JSON.</exception>
+    /// <exception cref="UntrustedFileException">The reader found invalid JSON.</exception>
     public static T Guarded<T>(string file, string path, Func<T> read)
     {
         ArgumentNullException.ThrowIfNull(read);

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace LocalLlm.Primitives;
 
-/// <summary>Parses what stands for a code point or a set of them: <c>[…]</c>, <c>\p{…}</c> and the other escapes.</summary>
+/// <summary>Parses expressions for one code point or a set: <c>[…]</c>, <c>\p{…}</c> and the other escapes.</summary>
 internal static class RegexClasses
 {
     private const int MaxNesting = 20;
@@ -22,10 +22,10 @@ internal static class RegexClasses
     private static readonly CodePointSet UnicodeSpace = CodePointSet.Where(CodePoints.IsSpace);
     private static readonly CodePointSet HexDigits = CodePointSet.Of([('0', '9'), ('A', 'F'), ('a', 'f')]);
 
-    /// <summary>Parses a class; the reader stands behind its '[' and then behind its ']'.</summary>
+    /// <summary>Parses a class. The reader is behind the class's '[' before and behind its ']' afterwards.</summary>
     public static CodePointSet Class(RegexReader reader, bool ignoreCase) => Class(reader, ignoreCase, 1);
 
-    /// <summary>Parses an escape behind its backslash: one code point, or a set.</summary>
+    /// <summary>Parses an escape (the reader is behind its backslash): one code point, or a set.</summary>
     public static (int CodePoint, CodePointSet? Set) Escape(RegexReader reader, bool inClass)
     {
         if (reader.AtEnd)
@@ -90,7 +90,7 @@ internal static class RegexClasses
             ? value
             : throw reader.Wrong($"'{JsonField.Shorten(text)}' names no character");
 
-        // Half of a pair is a character to Oniguruma.
+        // For Oniguruma half of a surrogate pair is a character.
         bool IsCharacter(int codePoint) =>
             reader.Dialect == RegexDialect.EcmaScript ? Rune.IsValid(codePoint) : codePoint is >= 0 and <= CodePoints.Last;
     }
@@ -132,7 +132,7 @@ internal static class RegexClasses
         if (!isNegated)
             return all;
         all = all.Negated();
-        // Nothing could ever stand here: a grammar must not come to it.
+        // Nothing could match this class: a grammar must never reach it.
         return isOniguruma || all.Ranges.Count > 0 ? all : throw reader.Wrong("a class allows nothing");
     }
 

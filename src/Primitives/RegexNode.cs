@@ -1,7 +1,7 @@
 namespace LocalLlm.Primitives;
 
 /// <summary>
-/// The syntax tree of a regular expression. A notation with parts of its own, such as EBNF with its rules, derives them from it.
+/// The syntax tree of a regular expression. A notation with further node types, such as the rules of EBNF, derives them from this type.
 /// </summary>
 public abstract record RegexNode
 {
@@ -17,11 +17,11 @@ public abstract record RegexNode
     /// <param name="Branches">The branches.</param>
     public sealed record Alternation(IReadOnlyList<RegexNode> Branches) : RegexNode;
 
-    /// <summary>Between two numbers of times.</summary>
+    /// <summary>The body, repeated between two numbers of times.</summary>
     /// <param name="Body">What is repeated.</param>
     /// <param name="Min">The smaller number.</param>
     /// <param name="Max">The larger number; null: no limit.</param>
-    /// <param name="Lazy">Whether a matcher prefers fewer.</param>
+    /// <param name="Lazy">Whether a matcher prefers fewer repetitions.</param>
     public sealed record Repeat(RegexNode Body, int Min, int? Max, bool Lazy) : RegexNode;
 
     /// <summary>A position, such as the start of the text.</summary>
@@ -44,21 +44,21 @@ public enum RegexAnchor
     /// <summary>Before the first character.</summary>
     TextStart,
 
-    /// <summary>Behind the last character.</summary>
+    /// <summary>After the last character.</summary>
     TextEnd,
 
-    /// <summary>Behind the last character, or before a line break that is the last one.</summary>
+    /// <summary>After the last character, or before a final line break.</summary>
     TextEndOrLastLineBreak,
 
     /// <summary>Before the first character of a line.</summary>
     LineStart,
 
-    /// <summary>Behind the last character of a line.</summary>
+    /// <summary>After the last character of a line.</summary>
     LineEnd,
 
-    /// <summary>Between a word character and another one.</summary>
+    /// <summary>Between a word character and a character that is not one (<c>\b</c>).</summary>
     WordBorder,
 
-    /// <summary>Anywhere else.</summary>
+    /// <summary>Any position that is not a word border (<c>\B</c>).</summary>
     NoWordBorder,
 }

@@ -1,6 +1,8 @@
 namespace LocalLlm.Primitives;
 
-/// <summary>Parses regular expressions. Nesting and repetitions are bounded, and what a dialect does not have is refused by name.</summary>
+/// <summary>
+/// Parses regular expressions. Nesting and repetitions are bounded. The parser refuses by name what a dialect does not have.
+/// </summary>
 public sealed class RegexParser
 {
     private static readonly RegexNode.Set AnyButLineFeed = new(CodePointSet.Where(c => c != '\n'));
@@ -23,8 +25,8 @@ public sealed class RegexParser
 
     /// <summary>Parses a whole pattern.</summary>
     /// <param name="pattern">The pattern.</param>
-    /// <param name="dialect">How it is written.</param>
-    /// <exception cref="RegexSyntaxException">It is malformed, or has what is not possible; the message says where.</exception>
+    /// <param name="dialect">The pattern's dialect.</param>
+    /// <exception cref="RegexSyntaxException">The pattern is malformed or has something unsupported; the message says where.</exception>
     public static RegexNode Parse(string pattern, RegexDialect dialect)
     {
         ArgumentNullException.ThrowIfNull(pattern);
@@ -54,7 +56,7 @@ public sealed class RegexParser
         return new(parts);
     }
 
-    // One quantifier at most; a lazy one allows the same texts.
+    // Parses at most one quantifier; a lazy quantifier allows the same texts.
     private RegexNode WithQuantifier(RegexNode atom)
     {
         if (Quantifier() is not { } found)
@@ -72,7 +74,7 @@ public sealed class RegexParser
         return new RegexNode.Repeat(atom, found.Min, found.Max, isLazy);
     }
 
-    // Any number of quantifiers, each of which repeats what the one before it made.
+    // Parses any number of quantifiers; each one repeats the result of the one before.
     private RegexNode WithQuantifiers(RegexNode node)
     {
         while (Quantifier() is var (min, max, isCount))
@@ -94,7 +96,7 @@ public sealed class RegexParser
         return node;
     }
 
-    // Null: none begins here; a brace that begins none is a brace.
+    // Returns null if no quantifier begins here; a brace that begins none is a literal brace.
     private (int Min, int? Max, bool IsCount)? Quantifier()
     {
         if (_reader.TryTake('*'))
@@ -107,7 +109,7 @@ public sealed class RegexParser
             return null;
         var start = _reader.At++;
         var min = Number();
-        // {,3} is a quantifier to Oniguruma, and text to ECMAScript.
+        // {,3} is a quantifier in Oniguruma, and literal text in ECMAScript.
         var isWithoutMin = min is null && _reader.Is(',') && _reader.IsDigit(1);
         if (isWithoutMin && !_isOniguruma)
             throw _reader.Wrong("write {0,…} for a quantifier without a lower bound, and \\{ for the text");
@@ -226,7 +228,7 @@ public sealed class RegexParser
             return body;
         }
 
-        // (?i) reaches to the end of the group around it.
+        // (?i) applies until the end of the enclosing group.
         if (_reader.TryTake("?i)"))
         {
             _ignoreCase = true;

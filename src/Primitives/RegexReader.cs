@@ -2,7 +2,7 @@ using System.Text;
 
 namespace LocalLlm.Primitives;
 
-/// <summary>A place in a regular expression.</summary>
+/// <summary>A reader at a position in a regular expression.</summary>
 internal sealed class RegexReader
 {
     private const int MaxPatternLength = 32_768;
@@ -21,7 +21,7 @@ internal sealed class RegexReader
             i += width;
         }
 
-        // A lone surrogate is itself to a tokenizer, and no character of a text that is generated.
+        // For a tokenizer a lone surrogate stands for itself. Generated text cannot contain one.
         _text = [.. dialect == RegexDialect.EcmaScript ? text.Select(c => Rune.IsValid(c) ? c : Rune.ReplacementChar.Value) : text];
     }
 
@@ -61,7 +61,7 @@ internal sealed class RegexReader
         return true;
     }
 
-    /// <summary>The next characters as text, as many as there are; the place stays.</summary>
+    /// <summary>The next characters as text, or fewer at the end; the position does not change.</summary>
     public string Ahead(int count)
     {
         var text = new StringBuilder();
@@ -70,7 +70,7 @@ internal sealed class RegexReader
         return text.ToString();
     }
 
-    /// <summary>How many characters there are before the next <paramref name="character"/>; -1: it is missing.</summary>
+    /// <summary>The number of characters before the next <paramref name="character"/>; -1 if there is none.</summary>
     public int DistanceTo(char character) => _text.AsSpan(At).IndexOf(character);
 
     public RegexSyntaxException Wrong(string what) => new($"at character {At}, {what}");

@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace LocalLlm.Primitives;
 
-/// <summary>Reads small files that nobody has checked: never more than a limit, never a pipe or a device.</summary>
+/// <summary>Reads small untrusted files: never more than a limit, never a pipe or a device.</summary>
 public static class UntrustedFile
 {
-    /// <summary>The size of a regular file behind <paramref name="path"/>, links followed; null where there is none.</summary>
+    /// <summary>The size of the regular file at <paramref name="path"/>, following links; null if there is none.</summary>
     /// <param name="path">Where it is.</param>
     public static long? Length(string path)
     {
@@ -22,12 +22,12 @@ public static class UntrustedFile
         }
     }
 
-    /// <summary>The bytes of a regular file, links followed.</summary>
+    /// <summary>The bytes of a regular file, following links.</summary>
     /// <param name="path">Where it is.</param>
-    /// <param name="file">Its name for messages.</param>
-    /// <param name="maxBytes">More are refused.</param>
-    /// <param name="wanted">What should be in it, for the message of an empty one.</param>
-    /// <exception cref="UntrustedFileException">The file is missing, no regular file, empty, unreadable or too large.</exception>
+    /// <param name="file">The file's name, for messages.</param>
+    /// <param name="maxBytes">Maximum size; larger files are refused.</param>
+    /// <param name="wanted">What the file should hold, for the error about an empty file.</param>
+    /// <exception cref="UntrustedFileException">The file is missing, not a regular file, empty, unreadable or too large.</exception>
     public static byte[] ReadBytes(string path, string file, int maxBytes, string wanted)
     {
         ArgumentNullException.ThrowIfNull(file);

@@ -4,20 +4,19 @@ using System.Text.Unicode;
 namespace LocalLlm.Primitives;
 
 /// <summary>
-/// JSON files that nobody has checked, as a whole: strict UTF-8, one object, no name twice. Large ones are read by
-/// <see cref="JsonSections"/>.
+/// Reads whole untrusted JSON files: strict UTF-8, one object, no duplicate names. <see cref="JsonSections"/> reads large files.
 /// </summary>
 public static class UntrustedJson
 {
     private const int MaxDepth = 64;
 
     /// <summary>
-    /// The bytes of a JSON text file: not empty, at most <paramref name="maxBytes"/>, valid UTF-8 without a byte order mark.
-    /// Symbolic links are followed, as Hugging Face's cache is made of them.
+    /// The bytes of a JSON text file: not empty, at most <paramref name="maxBytes"/>, valid UTF-8 without a byte order mark. Follows
+    /// symbolic links, because Hugging Face's cache consists of them.
     /// </summary>
     /// <param name="folder">The folder.</param>
-    /// <param name="file">The file's name in it.</param>
-    /// <param name="maxBytes">More are refused.</param>
+    /// <param name="file">The file's name in the folder.</param>
+    /// <param name="maxBytes">Maximum size; larger files are refused.</param>
     /// <exception cref="UntrustedFileException">The file is missing, unreadable, empty, too large, or not UTF-8.</exception>
     public static byte[] ReadBytes(string folder, string file, int maxBytes)
     {
@@ -31,7 +30,7 @@ public static class UntrustedJson
     /// <summary>Refuses bytes that are not plain UTF-8 text.</summary>
     /// <param name="file">The file's name, for messages.</param>
     /// <param name="utf8">Its bytes.</param>
-    /// <exception cref="UntrustedFileException">They are empty, begin with a byte order mark, or are not UTF-8.</exception>
+    /// <exception cref="UntrustedFileException">The bytes are empty, begin with a byte order mark, or are not UTF-8.</exception>
     public static void CheckText(string file, ReadOnlySpan<byte> utf8)
     {
         if (utf8.IsEmpty)
@@ -45,7 +44,7 @@ public static class UntrustedJson
     /// <summary>Parses a whole file that must be one JSON object without duplicate names, comments or trailing commas.</summary>
     /// <param name="file">The file's name, for messages.</param>
     /// <param name="utf8">Its bytes.</param>
-    /// <exception cref="UntrustedFileException">It is not.</exception>
+    /// <exception cref="UntrustedFileException">The file is not such an object.</exception>
     public static JsonDocument ParseObject(string file, ReadOnlyMemory<byte> utf8)
     {
         CheckText(file, utf8.Span);

@@ -2,10 +2,10 @@ using Microsoft.SemanticKernel;
 
 namespace LocalLlm.SemanticKernel;
 
-/// <summary>Gives the calls in messages of Semantic Kernel's adapter their plugins: the adapter knows tools by one name only.</summary>
+/// <summary>Restores the plugin names of calls in messages from Semantic Kernel's adapter, which knows tools by a single name.</summary>
 internal static class FunctionNames
 {
-    private const string Separator = "-"; // as FunctionCallContentBuilder reads it
+    private const string Separator = "-"; // the separator that FunctionCallContentBuilder expects
 
     /// <summary>Puts plugin and function into the calls of a message.</summary>
     public static void Restore(ChatMessageContent message)
@@ -26,10 +26,12 @@ internal static class FunctionNames
         }
     }
 
-    /// <summary>Names the calls in a part of a message as <see cref="FunctionCallContentBuilder"/> reads them, and numbers them.</summary>
-    /// <param name="message">The part.</param>
-    /// <param name="index">Calls before it; afterwards also those in it.</param>
-    /// <returns>The functions by the names of their tools; null: there is no call in it.</returns>
+    /// <summary>
+    /// Numbers the calls in a part of a message, and names them in the format that <see cref="FunctionCallContentBuilder"/> expects.
+    /// </summary>
+    /// <param name="message">The part of the message.</param>
+    /// <param name="index">Number of calls before the part; increased by the calls in the part.</param>
+    /// <returns>The functions by the names of their tools; null if the part has no call.</returns>
     public static IReadOnlyDictionary<string, KernelFunction>? Restore(StreamingChatMessageContent message, ref int index)
     {
         if (message.Metadata?.GetValueOrDefault(ResponseAnnotations.Functions) is not Dictionary<string, KernelFunction> functions)

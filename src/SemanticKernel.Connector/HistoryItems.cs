@@ -4,16 +4,16 @@ using Microsoft.SemanticKernel.ChatCompletion;
 namespace Microsoft.SemanticKernel;
 
 /// <summary>
-/// A history as Semantic Kernel's adapter can hand it on whole: it would drop thoughts, and other items without a word.
-/// <c>docs/guides/semantic-kernel.md</c> has the rule for every kind of item as a table.
+/// Prepares a history for Semantic Kernel's adapter, which would silently drop thoughts and other items.
+/// <c>docs/guides/semantic-kernel.md</c> has a table with the rule for every kind of item.
 /// </summary>
 internal static class HistoryItems
 {
     /// <summary>
-    /// The same history, or a copy whose messages have their thoughts in their metadata, where <see cref="ResponseAnnotations"/> finds
+    /// Returns the same history, or a copy that keeps thoughts in the messages' metadata, where <see cref="ResponseAnnotations"/> finds
     /// them.
     /// </summary>
-    /// <exception cref="NotSupportedException">An item that no text can say, by its kind and place.</exception>
+    /// <exception cref="NotSupportedException">Text cannot represent an item; the message names its kind and place.</exception>
     public static ChatHistory Prepare(ChatHistory history)
     {
         var hasThoughts = false;
@@ -37,7 +37,8 @@ internal static class HistoryItems
     private static bool IsTaken(KernelContent item) => item switch
     {
         TextContent or ReasoningContent or FunctionCallContent or FunctionResultContent => true,
-        // The chat client takes data of a text type and refuses the rest by name; what has neither would be dropped on the way.
+        // The chat client accepts data of a text type and refuses other data by name. An item with neither a URI nor data would be dropped
+        // on the way.
         BinaryContent binary => binary.Uri is not null || binary.DataUri is not null,
         _ => false,
     };

@@ -7,15 +7,15 @@ using Microsoft.Extensions.Logging;
 namespace Microsoft.SemanticKernel.ChatCompletion;
 
 /// <summary>
-/// The engine as a chat service: functions of the kernel are called as the execution settings say; a thought comes as
-/// <see cref="ReasoningContent"/>, the finish reason and the usage in the metadata (<c>FinishReason</c>, <c>Usage</c>).
+/// The engine as a chat service. It calls kernel functions as the execution settings specify. Reasoning comes as
+/// <see cref="ReasoningContent"/>; the finish reason and the usage are in the metadata (<c>FinishReason</c>, <c>Usage</c>).
 /// </summary>
 public sealed class LocalLlmChatCompletionService : IChatCompletionService
 {
     private readonly IChatCompletionService _inner;
 
     /// <param name="client">A chat client over the engine, without function invocation of its own.</param>
-    /// <param name="services">Where filters and loggers come from; null: nowhere.</param>
+    /// <param name="services">Provides filters and loggers; null: none.</param>
     public LocalLlmChatCompletionService(IChatClient client, IServiceProvider? services = null)
     {
         ArgumentNullException.ThrowIfNull(client);
@@ -40,7 +40,7 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
         var prepared = HistoryItems.Prepare(chatHistory);
         var contents = await _inner.GetChatMessageContentsAsync(prepared, SettingsFields.ForChat(executionSettings), kernel, cancellationToken).ConfigureAwait(false);
 
-        // Calls that were made on the way are in the history.
+        // The adapter has added the calls that it made to the history.
         TakeAdded(chatHistory, prepared);
         foreach (var added in chatHistory.Skip(known))
             FunctionNames.Restore(added);
@@ -75,7 +75,7 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
         TakeAdded(chatHistory, prepared);
     }
 
-    // The caller's history gets what was added to the one that was handed on.
+    // Copies messages that the adapter added to the prepared history to the caller's history.
     private static void TakeAdded(ChatHistory history, ChatHistory prepared)
     {
         if (!ReferenceEquals(history, prepared))

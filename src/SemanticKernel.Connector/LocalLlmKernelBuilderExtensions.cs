@@ -3,7 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Microsoft.SemanticKernel;
 
-/// <summary>Registers an engine with a kernel. The engine stays the caller's: the kernel does not dispose it.</summary>
+/// <summary>Registers an engine with a kernel. The caller keeps owning the engine: the kernel does not dispose it.</summary>
 public static class LocalLlmKernelBuilderExtensions
 {
     /// <inheritdoc cref="LocalLlmKernelServiceCollectionExtensions.AddLocalLlmChatCompletion(IServiceCollection, LlmEngine, string?)"/>

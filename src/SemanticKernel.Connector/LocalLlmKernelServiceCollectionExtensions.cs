@@ -9,7 +9,7 @@ using Microsoft.SemanticKernel.TextGeneration;
 namespace Microsoft.Extensions.DependencyInjection;
 
 /// <summary>
-/// Registers an engine's services for Semantic Kernel. An engine that is given stays the caller's: nothing here disposes it.
+/// Registers an engine's services for Semantic Kernel. The caller keeps owning an engine that it passes: nothing here disposes it.
 /// </summary>
 public static class LocalLlmKernelServiceCollectionExtensions
 {
@@ -25,8 +25,8 @@ public static class LocalLlmKernelServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Registers an <see cref="ITextGenerationService"/>, and an <see cref="IChatCompletionService"/> with it: with a text service alone,
-    /// Semantic Kernel would hand it the markup of chat prompts as text.
+    /// Registers an <see cref="ITextGenerationService"/> and an <see cref="IChatCompletionService"/>. With a text service alone, Semantic
+    /// Kernel would pass it the markup of chat prompts as text.
     /// </summary>
     /// <inheritdoc cref="AddLocalLlmChatCompletion(IServiceCollection, LlmEngine, string?)"/>
     public static IServiceCollection AddLocalLlmTextGeneration(this IServiceCollection services, LlmEngine engine, string? serviceId = null)
@@ -57,10 +57,9 @@ public static class LocalLlmKernelServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Registers chat and text services over an engine that <c>AddLocalLlm</c> or <c>AddKeyedLocalLlm</c> registered, under its key, and a
-    /// <see cref="Kernel"/>, as <c>services.AddKernel()</c> does, where there is none yet. Steps of <c>ConfigureChatClient</c> are for the
-    /// <see cref="IChatClient"/>, not for these: a kernel
-    /// calls functions, filters and logs itself.
+    /// Registers chat and text services over an engine of <c>AddLocalLlm</c> or <c>AddKeyedLocalLlm</c>, under the engine's key. Also
+    /// registers a <see cref="Kernel"/>, as <c>services.AddKernel()</c> does, if there is none yet. Steps of <c>ConfigureChatClient</c>
+    /// apply to the <see cref="IChatClient"/> but not to these services: a kernel calls functions, filters and logs itself.
     /// </summary>
     public static ILocalLlmBuilder AddSemanticKernel(this ILocalLlmBuilder builder)
     {

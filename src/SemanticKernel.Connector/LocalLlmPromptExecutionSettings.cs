@@ -4,7 +4,7 @@ using System.Text.Json.Serialization;
 
 namespace Microsoft.SemanticKernel;
 
-/// <summary>Execution settings with the engine's parameters, under vLLM's names. A property that is null says nothing.</summary>
+/// <summary>Execution settings with the engine's parameters, under vLLM's names. A property that is null is unset.</summary>
 [JsonNumberHandling(JsonNumberHandling.AllowReadingFromString)]
 public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
 {
@@ -154,9 +154,9 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
     }
 
     /// <summary>
-    /// What an answer must look like: <c>"text"</c>, <c>"json_object"</c>, a <see cref="Type"/>, a JSON schema or OpenAI's object (as
-    /// <see cref="JsonElement"/>, document, node, dictionary or JSON text), or a
-    /// <see cref="Microsoft.Extensions.AI.ChatResponseFormat"/>. Anything else is refused when it is used.
+    /// The format of the response: <c>"text"</c>, <c>"json_object"</c>, a <see cref="Type"/>, a JSON schema or OpenAI's object (as
+    /// <see cref="JsonElement"/>, document, node, dictionary or JSON text), or a <see cref="Microsoft.Extensions.AI.ChatResponseFormat"/>.
+    /// Any other value is refused when it is used.
     /// </summary>
     [JsonPropertyName("response_format")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -171,7 +171,7 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
     }
 
     /// <summary>
-    /// How long a model that thinks may think: <c>none</c>, <c>minimal</c>, <c>low</c>, <c>medium</c>, <c>high</c>, <c>xhigh</c> or
+    /// How long a reasoning model may think: <c>none</c>, <c>minimal</c>, <c>low</c>, <c>medium</c>, <c>high</c>, <c>xhigh</c> or
     /// <c>max</c>.
     /// </summary>
     [JsonPropertyName("reasoning_effort")]
@@ -187,8 +187,8 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
     }
 
     /// <summary>
-    /// Settings of any kind as these; the same object where it is one. Fields that no property stands for are in the extension data; what
-    /// cannot be honoured is refused when the settings are used.
+    /// Converts settings of any type to this type; returns the same object if it already is one. The extension data holds fields without a
+    /// property. What cannot be honoured is refused when the settings are used.
     /// </summary>
     public static LocalLlmPromptExecutionSettings FromExecutionSettings(PromptExecutionSettings? settings)
     {
@@ -197,7 +197,7 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
         if (settings is LocalLlmPromptExecutionSettings own)
             return own;
         var fields = SettingsFields.Given(settings);
-        // A format may be an object that no JSON stands for.
+        // A format may be an object that has no JSON form.
         fields.Remove(SettingsFields.ResponseFormat, out var format);
         if (fields.Remove("stop", out var stop))
             fields["stop_sequences"] = stop is string one ? new[] { one } : stop;

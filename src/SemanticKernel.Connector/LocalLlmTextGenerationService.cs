@@ -6,7 +6,7 @@ using Microsoft.SemanticKernel.Services;
 namespace Microsoft.SemanticKernel.TextGeneration;
 
 /// <summary>
-/// The engine as a text service: the prompt is continued as it is, without a chat template, and everything that comes is text.
+/// The engine as a text service. It continues the prompt as it is, without a chat template, and returns everything as text.
 /// </summary>
 public sealed class LocalLlmTextGenerationService : ITextGenerationService
 {
@@ -64,7 +64,7 @@ public sealed class LocalLlmTextGenerationService : ITextGenerationService
     private static Dictionary<string, object?> Metadata(FinishReason? reason, TokenUsage? usage) =>
         new() { ["FinishReason"] = reason?.ToString().ToLowerInvariant(), ["Usage"] = usage };
 
-    // An effort is a wish: a model without thoughts has none to limit.
+    // An effort is a wish: for a model that does not think, it is dropped.
     private static GenerationRequest Request(LlmEngine engine, string prompt, SamplingParams sampling, int? budget) =>
         GenerationRequest.FromText(prompt, ThinkingSetting.Limit(sampling, budget, engine.CanEndThoughts));
 }

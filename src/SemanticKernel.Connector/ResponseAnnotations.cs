@@ -5,10 +5,9 @@ using AICallContent = Microsoft.Extensions.AI.FunctionCallContent;
 namespace LocalLlm.SemanticKernel;
 
 /// <summary>
-/// Writes down, where Semantic Kernel's adapter keeps it, what the adapter would drop: the finish reason and the thought, as
-/// <c>FinishReason</c> and <c>Reasoning</c> in the metadata of a message, and the plugins of the functions that are called, as
-/// <c>Functions</c>. The adapter names a function by its plugin and its own name in tools, and by its own name in calls: these get the
-/// names of the tools.
+/// Saves what Semantic Kernel's adapter would drop in the metadata of messages, which the adapter keeps: the finish reason
+/// (<c>FinishReason</c>), the reasoning (<c>Reasoning</c>) and the plugins of the called functions (<c>Functions</c>). In tools the adapter
+/// names a function by plugin and name, in calls by name alone; this client gives calls the names of the tools.
 /// </summary>
 internal sealed class ResponseAnnotations(IChatClient inner) : DelegatingChatClient(inner)
 {
@@ -40,7 +39,7 @@ internal sealed class ResponseAnnotations(IChatClient inner) : DelegatingChatCli
         }
     }
 
-    // With what the adapter left in properties: thoughts of earlier answers, and prompts of the settings, where the history has none of
+    // Adds what the adapter left in properties: reasoning of earlier responses, and the settings' prompts if the history has no message of
     // their role.
     private static IEnumerable<ChatMessage> Completed(IEnumerable<ChatMessage> messages, ChatOptions? options)
     {
@@ -60,7 +59,7 @@ internal sealed class ResponseAnnotations(IChatClient inner) : DelegatingChatCli
         return completed;
     }
 
-    // By the names of the tools.
+    // The functions by the names of their tools.
     private static Dictionary<string, KernelFunction> FunctionsOf(ChatOptions? options) =>
         options?.Tools?.OfType<KernelFunction>().DistinctBy(function => ((AITool)function).Name).ToDictionary(function => ((AITool)function).Name, StringComparer.Ordinal) ?? [];
 
@@ -76,13 +75,13 @@ internal sealed class ResponseAnnotations(IChatClient inner) : DelegatingChatCli
         return named;
     }
 
-    // The tool that a call means which has the function's own name; null: it is no such call, or several tools have that name.
+    // The tool meant by a call that has only the function's name; null: not such a call, or several tools have that name.
     private static string? ToolOf(AIContent content, Dictionary<string, KernelFunction> functions)
     {
         if (content is not AICallContent call || functions.ContainsKey(call.Name))
             return null;
 
-        // What this service made itself knows its tool.
+        // A call that this library created knows its tool.
         if ((call.RawRepresentation as AICallContent)?.Name is { } own && functions.ContainsKey(own))
             return own;
         var tools = functions.Where(pair => pair.Value.Name == call.Name).Take(2).ToArray();

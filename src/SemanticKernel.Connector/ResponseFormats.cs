@@ -4,22 +4,22 @@ using Microsoft.Extensions.AI;
 
 namespace Microsoft.SemanticKernel;
 
-/// <summary>The forms in which users of Semantic Kernel write a response format.</summary>
+/// <summary>Reads the forms in which users of Semantic Kernel write a response format.</summary>
 internal static class ResponseFormats
 {
     private const string Allowed =
         "\"text\", \"json_object\", a System.Type, a JSON schema or an object of OpenAI's response_format (as JsonElement, JsonDocument, JsonNode, "
         + "dictionary or JSON text), or a Microsoft.Extensions.AI.ChatResponseFormat";
 
-    /// <summary>The format that a value stands for.</summary>
-    /// <exception cref="NotSupportedException">The value stands for none.</exception>
+    /// <summary>Returns the format that a value stands for.</summary>
+    /// <exception cref="NotSupportedException">The value is not a response format.</exception>
     public static ChatResponseFormat Of(object value) => value switch
     {
         ChatResponseFormat format => format,
         "text" => ChatResponseFormat.Text,
         "json_object" => ChatResponseFormat.Json,
         string text => OfText(text),
-        // The names that JsonSerializer reads by itself, as Semantic Kernel's own connectors have it.
+        // With JsonSerializer's default property names, as in Semantic Kernel's own connectors.
         Type type => ChatResponseFormat.ForJsonSchema(type, JsonSerializerOptions.Default),
         JsonElement element => OfJson(element),
         JsonDocument document => OfJson(document.RootElement),

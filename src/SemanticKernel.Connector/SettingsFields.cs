@@ -8,12 +8,12 @@ using Microsoft.Extensions.AI;
 namespace Microsoft.SemanticKernel;
 
 /// <summary>
-/// Execution settings of any kind as fields under vLLM's names: these of ours, plain ones with extension data, and those of other
-/// connectors. What a model of this engine cannot honour is refused by name, never passed over.
+/// Converts execution settings to fields under vLLM's names: this library's settings, plain ones with extension data, and other connectors'
+/// settings. Fields that the engine cannot honour are refused by name, never ignored.
 /// </summary>
 internal static class SettingsFields
 {
-    /// <summary>Where a structure of the answer is.</summary>
+    /// <summary>The field with the format of the response.</summary>
     public const string ResponseFormat = "response_format";
 
     /// <summary>A system message for a history that has none.</summary>
@@ -22,19 +22,19 @@ internal static class SettingsFields
     /// <summary>A developer message for a history that has none.</summary>
     public const string DeveloperPrompt = "chat_developer_prompt";
 
-    // Where the fields are on their way through Semantic Kernel's adapter, which reads some of them in its own way.
+    // Carries the exact fields through Semantic Kernel's adapter, which interprets some fields in its own way.
     private const string Exact = "localllm";
 
     private const string Effort = "reasoning_effort";
     private const string Stop = "stop";
 
-    // Of settings of every kind, and mapped by the base class.
+    // Fields that settings of every type have; the base class maps them.
     private static readonly string[] BaseFields = ["service_id", "model_id", "function_choice_behavior"];
 
-    // For chats only; a text has neither messages nor a template.
+    // Fields for chats only; text generation has neither messages nor a template.
     private static readonly string[] ChatFields = [SystemPrompt, DeveloperPrompt, "chat_template_kwargs", "strict"];
 
-    // They mean something to a service of many users and models; to a model in the process they mean nothing.
+    // Fields for a service with many users and models; an in-process model ignores them.
     private static readonly string[] Meaningless = ["user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key"];
 
     private static readonly Dictionary<string, string> Aliases = new(StringComparer.Ordinal)
@@ -52,7 +52,7 @@ internal static class SettingsFields
         "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty", "max_tokens", "max_completion_tokens", "min_tokens", "seed", "thinking_token_budget", "top_logprobs", "n",
     ];
 
-    /// <summary>What was given, by canonical names. Nothing is refused.</summary>
+    /// <summary>Returns the fields that are set, by canonical names. Refuses nothing.</summary>
     public static Dictionary<string, object> Given(PromptExecutionSettings settings)
     {
         var fields = new Dictionary<string, object>(StringComparer.Ordinal);
@@ -74,16 +74,18 @@ internal static class SettingsFields
         return fields;
     }
 
-    /// <summary>Settings that reach our chat client whole, by way of Semantic Kernel's adapter and <see cref="Restored"/>.</summary>
-    /// <exception cref="NotSupportedException">A field that is not known, by its name.</exception>
-    /// <exception cref="LocalLlm.EngineException">A value of a wrong type.</exception>
+    /// <summary>
+    /// Returns settings that pass through Semantic Kernel's adapter without loss; <see cref="Restored"/> reads them for the chat client.
+    /// </summary>
+    /// <exception cref="NotSupportedException">A field is unknown; the message names it.</exception>
+    /// <exception cref="LocalLlm.EngineException">A value has the wrong type.</exception>
     public static PromptExecutionSettings? ForChat(PromptExecutionSettings? settings)
     {
         if (settings is null)
             return null;
         var fields = Known(settings, isChat: true);
         _ = SamplingProperties.Read(Sampling(fields), out _);
-        // By their names for filters, and as they are for the chat client.
+        // The fields are there twice: under their own names for filters, and unchanged for the chat client.
         return new()
         {
             ModelId = settings.ModelId,
@@ -94,8 +96,8 @@ internal static class SettingsFields
     }
 
     /// <summary>
-    /// Options with the fields of <see cref="ForChat"/> as they were given, in place of what the adapter made of them; the same options
-    /// where there are none.
+    /// Returns options with the original fields of <see cref="ForChat"/> in place of what the adapter made of them; the same options if
+    /// there are no such fields.
     /// </summary>
     public static ChatOptions? Restored(ChatOptions? options)
     {
@@ -111,11 +113,12 @@ internal static class SettingsFields
         return exact;
     }
 
-    /// <summary>The engine's parameters for a text without a chat.</summary>
+    /// <summary>Returns the engine's parameters for text generation without a chat.</summary>
     /// <param name="settings">The settings.</param>
-    /// <param name="wishedBudget">Thinking tokens of an effort, for models that think; null: none was asked for.</param>
-    /// <exception cref="NotSupportedException">A field that is not known, by its name.</exception>
-    /// <exception cref="LocalLlm.EngineException">A value of a wrong type.</exception>
+    /// <param name="wishedBudget">The thinking budget, in tokens, of the requested effort, for models that think; null: no effort
+    /// requested.</param>
+    /// <exception cref="NotSupportedException">A field is unknown; the message names it.</exception>
+    /// <exception cref="LocalLlm.EngineException">A value has the wrong type.</exception>
     public static LocalLlm.SamplingParams ForText(PromptExecutionSettings? settings, out int? wishedBudget)
     {
         wishedBudget = null;
@@ -160,17 +163,17 @@ internal static class SettingsFields
     private static IEnumerable<KeyValuePair<string, object?>> Sampling(Dictionary<string, object> fields) =>
         fields.Where(field => field.Key != ResponseFormat).Select(field => new KeyValuePair<string, object?>(field.Key, field.Value));
 
-    // Other connectors write false, 0 and empty lists for what nobody asked for.
+    // Other connectors write false, 0 and empty lists for unset fields.
     private static bool AsksNothing(object value) => value is false or 0 or 0L or 0.0 or 0f or "" || (value is ICollection { Count: 0 });
 
-    // snake_case, whatever the caller wrote: Temperature and MaxTokens are temperature and max_tokens.
+    // Converts any spelling to snake_case: Temperature and MaxTokens become temperature and max_tokens.
     private static string Canonical(string name)
     {
         var canonical = name.Any(char.IsAsciiLetterUpper) ? JsonNamingPolicy.SnakeCaseLower.ConvertName(name) : name;
         return Aliases.GetValueOrDefault(canonical, canonical);
     }
 
-    // Numbers may be texts, as prompt files have them.
+    // Numbers may be strings, as in prompt files.
     private static object Plain(string name, object value)
     {
         var plain = value is JsonElement element
@@ -193,7 +196,7 @@ internal static class SettingsFields
         return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : text;
     }
 
-    // A text, or a level of a client's own type, which writes itself.
+    // The effort is a string, or a client's own type whose ToString returns its name.
     private static string EffortName(object effort) => effort.ToString()!.ToLowerInvariant() switch
     {
         "extrahigh" => "xhigh",

@@ -4,15 +4,14 @@ using System.Diagnostics.Metrics;
 namespace LocalLlm.Server.Metrics;
 
 /// <summary>
-/// Listens to the engines' instruments and keeps their sums, so that they can be written at any moment. One for the process's server, from
-/// its start on.
+/// Listens to the engines' instruments and accumulates their values, to be written at any moment. The server has one, from its start.
 /// </summary>
 internal sealed class EngineInstruments : IDisposable
 {
     private readonly MeterListener _listener = new();
     private readonly ConcurrentDictionary<string, Series> _series = new(StringComparer.Ordinal);
 
-    /// <param name="models">The scope of each engine's meter, and what its model is called; a process may have further engines.</param>
+    /// <param name="models">The meter scope and the model name of each engine to listen to; the process may have further engines.</param>
     public EngineInstruments(IReadOnlyList<(object Scope, string Model)> models)
     {
         _listener.InstrumentPublished = (instrument, listener) =>
@@ -29,8 +28,8 @@ internal sealed class EngineInstruments : IDisposable
         _listener.SetMeasurementEventCallback<double>((instrument, value, tags, state) => Take(instrument, value, tags, (Series)state!));
         _listener.Start();
 
-        // Called for every token on the engine's thread. All measurements have the model's tag; another one is the way to finish, or a
-        // draft's place.
+        // Called for every token on the engine's thread. Every measurement has the model's tag; some have a second tag, the finish reason
+        // or the position in a draft.
         void Take(Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags, Series series)
         {
             for (var i = 1; i < tags.Length; i++)
@@ -43,7 +42,7 @@ internal sealed class EngineInstruments : IDisposable
         }
     }
 
-    /// <summary>Everything measured so far; gauges are asked first.</summary>
+    /// <summary>Returns everything measured so far, after reading the gauges.</summary>
     public IReadOnlyList<Series> Read()
     {
         _listener.RecordObservableInstruments();

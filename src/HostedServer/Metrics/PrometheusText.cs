@@ -4,11 +4,12 @@ using System.Text;
 namespace LocalLlm.Server.Metrics;
 
 /// <summary>
-/// Prometheus's text format (0.0.4) of the engine's instruments: under their own names, and under vLLM's where its dashboards read them.
+/// Writes the engine's instruments in Prometheus's text format (0.0.4), under their own names and also under the vLLM names that vLLM's
+/// dashboards read.
 /// </summary>
 internal static class PrometheusText
 {
-    /// <summary>Its media type.</summary>
+    /// <summary>The media type of the format.</summary>
     public const string ContentType = "text/plain; version=0.0.4; charset=utf-8";
 
     private static readonly Dictionary<string, string[]> VllmNames = new(StringComparer.Ordinal)
@@ -34,7 +35,7 @@ internal static class PrometheusText
     };
 
     /// <summary>Writes all series.</summary>
-    /// <param name="series">Those of one instrument follow one another.</param>
+    /// <param name="series">All series, grouped by instrument.</param>
     public static string Write(IReadOnlyList<Series> series)
     {
         var text = new StringBuilder();

@@ -2,32 +2,32 @@ using LocalLlm.Parsing;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>One choice of a chat completion on its way: from the engine's outputs to the parts that the client asked for.</summary>
-/// <param name="engine">Where it is made.</param>
-/// <param name="request">What was asked.</param>
+/// <summary>Converts the engine's outputs for one choice of a chat completion to the parts that the client asked for.</summary>
+/// <param name="engine">The engine that generates the choice.</param>
+/// <param name="request">The client's request.</param>
 internal sealed class ChatChoiceReader(LlmEngine engine, ChatRequest request)
 {
     private readonly ResponseReader _reader = engine.CreateResponseReader(request.Generation, endsAfterCall: request.SingleCall);
     private int _calls;
 
-    /// <summary>Tokens so far.</summary>
+    /// <summary>Number of tokens so far.</summary>
     public int Tokens => _reader.TokenCount;
 
-    /// <summary>Those of them that were thoughts.</summary>
+    /// <summary>Number of reasoning tokens so far.</summary>
     public int ThinkingTokens => _reader.ReasoningTokenCount;
 
-    /// <summary>Whether nothing more comes.</summary>
+    /// <summary>Whether the choice is complete.</summary>
     public bool IsComplete => _reader.IsComplete;
 
-    /// <summary>Takes the choice's next output: its tokens and its end go to <paramref name="delta"/>.</summary>
-    /// <returns>What is new of thought, text and calls, each with the number of its call if it has one.</returns>
+    /// <summary>Reads the choice's next output; adds its tokens and its finish reason to <paramref name="delta"/>.</summary>
+    /// <returns>The new parts of reasoning, text and calls, each with the number of its call if it has one.</returns>
     /// <exception cref="EngineException">The sequence failed, or the engine shut down.</exception>
     public IEnumerable<(ResponsePart Part, int Call)> Read(GenerationOutput output, ChoiceDelta delta)
     {
         if (IsComplete)
             return [];
         var parts = _reader.Append(output);
-        // Tokens of a thought that is not sent are not sent either.
+        // If the reasoning is not sent, its tokens are not sent either.
         if (request.IncludeReasoning || !_reader.BeganInThought)
         {
             delta.TokenIds.AddRange(output.TokenIds);
@@ -51,7 +51,7 @@ internal sealed class ChatChoiceReader(LlmEngine engine, ChatRequest request)
         {
             if (part.Kind == ResponsePartKind.ToolCall)
                 _calls++;
-            // Where calls are required, text is part of one that was cut off.
+            // If tool calls are required, text is part of a call that was cut off.
             if (part.Kind == ResponsePartKind.Text && request.ForcesCalls)
                 continue;
             if (part.Kind == ResponsePartKind.Reasoning && !request.IncludeReasoning)

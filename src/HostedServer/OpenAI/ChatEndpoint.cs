@@ -10,7 +10,7 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
 {
     private readonly IReadOnlyDictionary<string, JsonElement> _defaultKwargs = TemplateVariables.Parse(options.DefaultChatTemplateKwargs);
 
-    /// <summary>Answers one request.</summary>
+    /// <summary>Handles one request.</summary>
     public async Task HandleAsync(HttpContext context)
     {
         var engine = served.Require();

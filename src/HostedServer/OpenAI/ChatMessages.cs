@@ -4,11 +4,11 @@ using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The <c>messages</c> of a chat: roles, and parts that a model of text can read.</summary>
+/// <summary>Reads the <c>messages</c> of a chat: roles, and parts that a text model can read.</summary>
 internal static class ChatMessages
 {
     private const int MaxMessages = 4096;
-    // The last one is older than tool.
+    // "function" is the older name of "tool".
     private static readonly string[] Roles = ["system", "developer", "user", "assistant", "tool", "function"];
     private static readonly string[] TextParts = ["text", "input_text", "output_text", "refusal", "thinking"];
     private static readonly string[] ModelParts =
@@ -16,8 +16,8 @@ internal static class ChatMessages
 
     private static readonly string[] OtherParts = ["image_url", "input_image", "image_embeds", "input_audio", "audio_url", "video_url", "file", "input_file", "image", "audio", "video"];
 
-    /// <summary>The messages, or null where they are missing or wrong (recorded).</summary>
-    /// <exception cref="ApiException">400: a part that this model cannot read.</exception>
+    /// <summary>Returns the messages, or null if they are missing or invalid (recorded as errors).</summary>
+    /// <exception cref="ApiException">400: the model cannot read a part.</exception>
     public static JsonElement? Read(JsonFields fields, RequestErrors errors)
     {
         if (fields.Take("messages") is null)

@@ -5,10 +5,10 @@ using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The body of <c>/v1/chat/completions</c>, checked as far as its form goes; ranges are the engine's to check.</summary>
+/// <summary>The body of <c>/v1/chat/completions</c>. Its form is validated here; the engine validates ranges.</summary>
 internal sealed record ChatRequest
 {
-    // Read here, or meaningless to a server of one model: the rest is vLLM's sampling parameters.
+    // Fields that are read here, or that have no effect in a server of one model. All other known fields are vLLM's sampling parameters.
     private static readonly string[] OwnFields =
     [
         "messages", "model", "tools", "tool_choice", "parallel_tool_calls", "stream", "stream_options", "user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier", "verbosity",
@@ -17,7 +17,7 @@ internal sealed record ChatRequest
         .. ThinkingSetting.Fields, .. GuidedDecoding.Fields,
     ];
 
-    /// <summary>What the engine is asked.</summary>
+    /// <summary>The request to the engine.</summary>
     public required GenerationRequest Generation { get; init; }
 
     /// <summary>The model's name, or null.</summary>
@@ -26,40 +26,40 @@ internal sealed record ChatRequest
     /// <summary>The request's id, or null.</summary>
     public string? RequestId { get; init; }
 
-    /// <summary>How the response is sent.</summary>
+    /// <summary>Whether and how the response is streamed.</summary>
     public required StreamOptions Stream { get; init; }
 
-    /// <summary>Whether one named tool is called, whose responses end with <c>stop</c>.</summary>
+    /// <summary>Whether the request names the tool to call; the finish reason is then <c>stop</c>.</summary>
     public bool NamesTool { get; init; }
 
-    /// <summary>Whether the response must be calls, so that whatever else there is of it is part of one that was cut off.</summary>
+    /// <summary>Whether the response must consist of tool calls; any other text is then part of a call that was cut off.</summary>
     public bool ForcesCalls => Generation.ToolChoice is { IsRequired: true };
 
     /// <summary>Whether one call ends the response.</summary>
     public bool SingleCall { get; init; }
 
-    /// <summary>Whether thoughts are sent.</summary>
+    /// <summary>Whether the reasoning is sent.</summary>
     public bool IncludeReasoning { get; init; } = true;
 
     /// <summary>
-    /// Thinking budget of <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c>, for models that can be held to one; null:
-    /// none was asked for.
+    /// The thinking budget that <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c> requests, for models that support one;
+    /// null: not requested.
     /// </summary>
     public int? EffortBudget { get; init; }
 
     /// <summary>Whether token ids are sent.</summary>
     public bool ReturnTokenIds { get; init; }
 
-    /// <summary>Whether tokens of log-probabilities are written <c>token_id:N</c>.</summary>
+    /// <summary>Whether log-probabilities name tokens as <c>token_id:N</c>.</summary>
     public bool TokensAsIds { get; init; }
 
-    /// <summary>Names of the body that mean nothing here.</summary>
+    /// <summary>Unknown fields of the body.</summary>
     public IReadOnlyList<string> Unknown { get; init; } = [];
 
-    /// <summary>Reads <paramref name="body"/>; what it gives outlives the body's document.</summary>
+    /// <summary>Reads <paramref name="body"/>; the result outlives the body's document.</summary>
     /// <param name="body">The body.</param>
-    /// <param name="maxLogprobs">Most log-probabilities of a position; -1: no limit.</param>
-    /// <param name="defaultKwargs">Template variables that hold where the request says nothing.</param>
+    /// <param name="maxLogprobs">Maximum number of log-probabilities per position; -1: no limit.</param>
+    /// <param name="defaultKwargs">Default template variables, which the request's own override.</param>
     /// <exception cref="ApiException">400.</exception>
     /// <exception cref="EngineException">InvalidRequest.</exception>
     public static ChatRequest Read(JsonElement body, int maxLogprobs, IReadOnlyDictionary<string, JsonElement> defaultKwargs)

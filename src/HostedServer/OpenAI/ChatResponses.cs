@@ -4,11 +4,11 @@ using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>Responses to one chat request: whole, or as a stream of chunks.</summary>
-/// <param name="engine">Where they are made.</param>
-/// <param name="request">What was asked.</param>
+/// <summary>The response to one chat request: complete, or as a stream of chunks.</summary>
+/// <param name="engine">The engine that generates the response.</param>
+/// <param name="request">The client's request.</param>
 /// <param name="id">The response's id.</param>
-/// <param name="created">When it was asked, in seconds since 1970.</param>
+/// <param name="created">The time of the request, in seconds since 1970.</param>
 /// <param name="role">The role of messages.</param>
 internal sealed class ChatResponses(LlmEngine engine, ChatRequest request, string id, long created, string role)
 {
@@ -21,7 +21,7 @@ internal sealed class ChatResponses(LlmEngine engine, ChatRequest request, strin
 
     private bool IsComplete => Array.TrueForAll(_readers, reader => reader.IsComplete);
 
-    /// <summary>The whole response.</summary>
+    /// <summary>Generates the complete response.</summary>
     /// <exception cref="EngineException">The request is refused or fails.</exception>
     public async Task<ChatCompletion> CompleteAsync(CancellationToken cancellationToken)
     {
@@ -44,9 +44,9 @@ internal sealed class ChatResponses(LlmEngine engine, ChatRequest request, strin
         };
     }
 
-    /// <summary>The response in chunks, each as JSON.</summary>
-    /// <param name="pause">How long tokens are gathered between two chunks.</param>
-    /// <param name="cancellationToken">Aborts it.</param>
+    /// <summary>Generates the response in chunks, each as JSON.</summary>
+    /// <param name="pause">Returns how long to collect tokens between two chunks.</param>
+    /// <param name="cancellationToken">Aborts the response.</param>
     /// <exception cref="EngineException">The request is refused or fails.</exception>
     public async IAsyncEnumerable<byte[]> StreamAsync(Func<TimeSpan> pause, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
@@ -122,7 +122,7 @@ internal sealed class ChatResponses(LlmEngine engine, ChatRequest request, strin
 
     private ChatMessageOut Message(Response response) => new(role)
     {
-        // As OpenAI: a message of calls alone has no text.
+        // As in OpenAI's API, a message with only calls has null content.
         Content = response.Text.Length == 0 && response.ToolCalls.Count > 0 ? null : response.Text,
         Reasoning = response.Reasoning.Length == 0 ? null : response.Reasoning,
         ToolCalls = response.ToolCalls.Count == 0 ? null : [.. response.ToolCalls.Select(call => new ToolCall(ToolCall.NewId(), new(call.Name, call.Arguments)))],

@@ -3,19 +3,19 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The <c>tools</c> of a chat.</summary>
+/// <summary>Reads the <c>tools</c> of a chat.</summary>
 internal static class ChatTools
 {
     private const int MaxTools = 128;
     private const int LongestName = 64;
 
-    /// <summary>The tools, or null where there are none or they are wrong (recorded).</summary>
+    /// <summary>Returns the tools, or null if there are none or they are invalid (recorded as errors).</summary>
     public static JsonElement? Read(JsonFields fields, RequestErrors errors)
     {
         if (fields.Json("tools", JsonValueKind.Array, "a list of tools") is not { } tools)
             return null;
         var count = tools.GetArrayLength();
-        // An empty list is what many clients write for none.
+        // Many clients send an empty list for no tools.
         if (count == 0)
             return null;
         if (count > MaxTools)

@@ -2,36 +2,36 @@ using LocalLlm.Parsing;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>What outputs of the engine add to a choice.</summary>
+/// <summary>What the engine's outputs add to a choice.</summary>
 internal sealed record ChoiceDelta
 {
-    /// <summary>New thought.</summary>
+    /// <summary>New reasoning.</summary>
     public string Reasoning { get; private set; } = "";
 
     /// <summary>New text.</summary>
     public string Content { get; private set; } = "";
 
-    /// <summary>New calls, and more arguments of the one that was begun before.</summary>
+    /// <summary>New calls, and further arguments of the call that began before.</summary>
     public List<ToolCall> Calls { get; } = [];
 
     /// <summary>Tokens whose log-probabilities or ids may be sent.</summary>
     public List<TokenLogprobs> Logprobs { get; } = [];
 
-    /// <summary>Their ids.</summary>
+    /// <summary>The ids of these tokens.</summary>
     public List<int> TokenIds { get; } = [];
 
-    /// <summary>Set on the last one.</summary>
+    /// <summary>Set on the last delta only.</summary>
     public string? FinishReason { get; set; }
 
-    /// <summary>What ended it: a stop string or a token id.</summary>
+    /// <summary>The stop string or token id that ended the choice.</summary>
     public object? StopReason { get; set; }
 
-    /// <summary>Whether there is anything for the client.</summary>
+    /// <summary>Whether there is anything to send to the client.</summary>
     public bool HasContent => Reasoning.Length > 0 || Content.Length > 0 || Calls.Count > 0 || FinishReason is not null;
 
     /// <summary>Adds a part of the response.</summary>
     /// <param name="part">The part.</param>
-    /// <param name="call">The number of the call that it belongs to, if it belongs to one.</param>
+    /// <param name="call">The number of the call that the part belongs to, if any.</param>
     public void Add(ResponsePart part, int call)
     {
         switch (part.Kind)

@@ -7,7 +7,7 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary><c>POST /v1/completions</c>.</summary>
 internal sealed class CompletionEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, StreamPacer pacer, TimeProvider time)
 {
-    /// <summary>Answers one request.</summary>
+    /// <summary>Handles one request.</summary>
     public async Task HandleAsync(HttpContext context)
     {
         var engine = served.Require();

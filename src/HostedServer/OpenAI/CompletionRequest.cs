@@ -5,7 +5,7 @@ using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The body of <c>/v1/completions</c>, checked as far as its form goes.</summary>
+/// <summary>The body of <c>/v1/completions</c>. Only its form is validated here.</summary>
 internal sealed record CompletionRequest
 {
     private const int MaxPrompts = 256;
@@ -16,7 +16,7 @@ internal sealed record CompletionRequest
         .. ThinkingSetting.Fields, .. GuidedDecoding.Fields,
     ];
 
-    /// <summary>What the engine is asked, one for each prompt.</summary>
+    /// <summary>The requests to the engine, one per prompt.</summary>
     public required IReadOnlyList<GenerationRequest> Generations { get; init; }
 
     /// <summary>The model's name, or null.</summary>
@@ -25,10 +25,10 @@ internal sealed record CompletionRequest
     /// <summary>The request's id, or null.</summary>
     public string? RequestId { get; init; }
 
-    /// <summary>How the answer is sent.</summary>
+    /// <summary>Whether and how the response is streamed.</summary>
     public required StreamOptions Stream { get; init; }
 
-    /// <summary>Whether answers begin with their prompt.</summary>
+    /// <summary>Whether the text of a choice begins with its prompt.</summary>
     public bool Echo { get; init; }
 
     /// <summary>Whether nothing is generated: the prompt is only scored (<c>echo</c> with <c>max_tokens: 0</c>).</summary>
@@ -37,22 +37,22 @@ internal sealed record CompletionRequest
     /// <summary>Whether token ids are sent.</summary>
     public bool ReturnTokenIds { get; init; }
 
-    /// <summary>Whether tokens of log-probabilities are written <c>token_id:N</c>.</summary>
+    /// <summary>Whether log-probabilities name tokens as <c>token_id:N</c>.</summary>
     public bool TokensAsIds { get; init; }
 
     /// <summary>Whether the caller asked for the prompt's log-probabilities under vLLM's name.</summary>
     public bool PromptLogprobs { get; init; }
 
     /// <summary>
-    /// Thinking budget of <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c>, for models that can be held to one; null:
-    /// none was asked for.
+    /// The thinking budget that <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c> requests, for models that support one;
+    /// null: not requested.
     /// </summary>
     public int? EffortBudget { get; init; }
 
-    /// <summary>Choices of each prompt.</summary>
+    /// <summary>Number of choices per prompt.</summary>
     public int N => Generations[0].Sampling.N;
 
-    /// <summary>Names of the body that mean nothing here.</summary>
+    /// <summary>Unknown fields of the body.</summary>
     public IReadOnlyList<string> Unknown { get; init; } = [];
 
     /// <summary>Reads <paramref name="body"/>.</summary>
@@ -98,7 +98,7 @@ internal sealed record CompletionRequest
         SamplingLimits.Check(sampling);
         if (scoresOnly)
             sampling = sampling with { MaxTokens = 1, MinTokens = 0 };
-        // The prompt that is sent back has the log-probabilities that were asked for, too.
+        // An echoed prompt also gets the requested log-probabilities.
         if (echo && sampling is { Logprobs: { } asked, PromptLogprobs: null })
             sampling = sampling with { PromptLogprobs = asked };
         return request with

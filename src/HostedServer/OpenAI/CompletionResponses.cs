@@ -4,11 +4,13 @@ using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>Responses to one completion request: whole, or as a stream. Choices of prompt p have the indices from p · n on.</summary>
-/// <param name="engine">Where they are made.</param>
-/// <param name="request">What was asked.</param>
+/// <summary>
+/// The response to one completion request: complete, or as a stream. The choices of prompt p have the indices from p · n on.
+/// </summary>
+/// <param name="engine">The engine that generates the response.</param>
+/// <param name="request">The client's request.</param>
 /// <param name="id">The response's id.</param>
-/// <param name="created">When it was asked, in seconds since 1970.</param>
+/// <param name="created">The time of the request, in seconds since 1970.</param>
 internal sealed class CompletionResponses(LlmEngine engine, CompletionRequest request, string id, long created)
 {
     private readonly Choice[] _choices = [.. Enumerable.Range(0, request.Generations.Count * request.N).Select(index => new Choice(index))];
@@ -18,7 +20,7 @@ internal sealed class CompletionResponses(LlmEngine engine, CompletionRequest re
 
     private bool WantsLogprobs => request.Generations[0].Sampling.Logprobs is not null;
 
-    /// <summary>The whole response.</summary>
+    /// <summary>Generates the complete response.</summary>
     /// <exception cref="EngineException">The request is refused or fails.</exception>
     public async Task<TextCompletion> CompleteAsync(CancellationToken cancellationToken)
     {
@@ -27,9 +29,9 @@ internal sealed class CompletionResponses(LlmEngine engine, CompletionRequest re
         return new(id, created, engine.ModelName, [.. _choices.Select(choice => ToWire(choice, whole: true))]) { Usage = Usage(), SystemFingerprint = Fingerprint.Text };
     }
 
-    /// <summary>The response in pieces, each as JSON.</summary>
-    /// <param name="pause">How long tokens are gathered between two pieces.</param>
-    /// <param name="cancellationToken">Aborts it.</param>
+    /// <summary>Generates the response in pieces, each as JSON.</summary>
+    /// <param name="pause">Returns how long to collect tokens between two pieces.</param>
+    /// <param name="cancellationToken">Aborts the response.</param>
     /// <exception cref="EngineException">The request is refused or fails.</exception>
     public async IAsyncEnumerable<byte[]> StreamAsync(Func<TimeSpan> pause, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
@@ -40,7 +42,7 @@ internal sealed class CompletionResponses(LlmEngine engine, CompletionRequest re
             foreach (var (prompt, output) in outputs)
             {
                 touched.Add(Take(prompt, output).Index);
-                // Siblings may have waited for these.
+                // Other choices of the prompt may have waited for these.
                 if (output.PromptLogprobs is not null)
                     touched.UnionWith(Enumerable.Range(prompt * request.N, request.N).Where(index => _choices[index].IsOpen));
             }
@@ -104,7 +106,7 @@ internal sealed class CompletionResponses(LlmEngine engine, CompletionRequest re
         choice.Offsets = new(choice.HasText ? engine.Tokenizer : null, sampling.SkipSpecialTokens, TextOffsets.Length(choice.Prompt));
     }
 
-    // The scores of a prompt come with the first of its choices, which need not be the first to be heard of.
+    // A prompt's log-probabilities come with its first choice. Outputs of other choices may arrive earlier.
     private bool WaitsForScores(Choice choice) => request.Echo && WantsLogprobs && choice.PromptLogprobs is null;
 
     private TextChoice ToWire(Choice choice, bool whole)
@@ -133,7 +135,7 @@ internal sealed class CompletionResponses(LlmEngine engine, CompletionRequest re
         return new(prompts, prompts + made, made) { PromptTokensDetails = new(_cachedTokens.Sum()) };
     }
 
-    /// <summary>One choice: what was made and not yet sent.</summary>
+    /// <summary>One choice: what has been generated and not yet sent.</summary>
     private sealed class Choice(int index)
     {
         private int _sent; // code points
@@ -153,20 +155,22 @@ internal sealed class CompletionResponses(LlmEngine engine, CompletionRequest re
         /// <summary>Tokens with log-probabilities.</summary>
         public List<ScoredToken> Scored { get; } = [];
 
-        /// <summary>Gives the output's tokens their places.</summary>
+        /// <summary>Computes the text offsets of the output's tokens.</summary>
         public TextOffsets? Offsets { get; set; }
 
-        /// <summary>The prompt's text, where the response begins with it.</summary>
+        /// <summary>The prompt's text, if the response begins with it.</summary>
         public string Prompt { get; set; } = "";
 
-        /// <summary>Whether tokens become text at all.</summary>
+        /// <summary>Whether tokens are decoded to text at all.</summary>
         public bool HasText { get; set; }
 
-        /// <summary>Where the text ends, as far as it is made, in code points.</summary>
+        /// <summary>The end of the text generated so far, in code points.</summary>
         public int End => _sent + TextOffsets.Length(Text.ToString());
 
-        /// <summary>How many of <see cref="Scored"/> can be sent. A token whose text is held back (it may become a stop string, or a
-        /// character that is not whole) waits for it: until then nobody knows whether its place is in the text.</summary>
+        /// <summary>
+        /// The number of <see cref="Scored"/> tokens that can be sent. Text is held back while it may become a stop string or is an
+        /// incomplete character. The tokens of such text wait too, because their offset may turn out to lie past the end of the text.
+        /// </summary>
         public int Ready
         {
             get

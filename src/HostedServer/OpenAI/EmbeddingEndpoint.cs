@@ -3,10 +3,10 @@ using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary><c>POST /v1/embeddings</c>, by the model that embeds; where there is none, it says so.</summary>
+/// <summary><c>POST /v1/embeddings</c>, served by the embedding model. Without one, the endpoint refuses requests.</summary>
 internal sealed class EmbeddingEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
 {
-    /// <summary>Answers one request.</summary>
+    /// <summary>Handles one request.</summary>
     public async Task HandleAsync(HttpContext context)
     {
         served.RequireUsable();

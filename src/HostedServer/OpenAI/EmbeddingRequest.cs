@@ -3,7 +3,7 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The body of <c>/v1/embeddings</c>, checked as far as its form goes.</summary>
+/// <summary>The body of <c>/v1/embeddings</c>. Only its form is validated here.</summary>
 internal sealed record EmbeddingRequest
 {
     // OpenAI's own limit.
@@ -11,25 +11,25 @@ internal sealed record EmbeddingRequest
     private const string Field = "input";
     private const string Allowed = "a text, a list of texts, a list of token ids, or a list of such lists";
 
-    /// <summary>The texts, or null where token ids were given.</summary>
+    /// <summary>The texts, or null if the request has token ids.</summary>
     public IReadOnlyList<string>? Texts { get; init; }
 
-    /// <summary>The texts as token ids, or null where texts were given.</summary>
+    /// <summary>The texts as token ids, or null if the request has texts.</summary>
     public IReadOnlyList<IReadOnlyList<int>>? TokenIds { get; init; }
 
-    /// <summary>What it has in common with the other routes.</summary>
+    /// <summary>The fields that the pooling routes share.</summary>
     public required PoolingFields Common { get; init; }
 
     /// <summary>Whether vectors are sent as base64 of little-endian floats.</summary>
     public bool IsBase64 { get; init; }
 
-    /// <summary>The dimensions asked for, or null.</summary>
+    /// <summary>The requested dimensions, or null.</summary>
     public int? Dimensions { get; init; }
 
-    /// <summary>Names of the body that mean nothing here.</summary>
+    /// <summary>Unknown fields of the body.</summary>
     public IReadOnlyList<string> Unknown { get; init; } = [];
 
-    /// <summary>How many texts.</summary>
+    /// <summary>Number of texts.</summary>
     public int Count => Texts?.Count ?? TokenIds!.Count;
 
     /// <summary>Reads <paramref name="body"/>.</summary>
@@ -39,7 +39,7 @@ internal sealed record EmbeddingRequest
         var errors = new RequestErrors();
         var fields = new JsonFields(body, errors);
         var common = PoolingFields.Read(fields, errors);
-        // What was refused may be what stands in its place.
+        // A refused field may be an alternative to the input: do not also report the input as missing.
         var (texts, ids) = errors.Count == 0 || fields.Take(Field) is not null ? Input(fields, errors) : default;
         var format = fields.Text("encoding_format");
         if (format is not (null or "float" or "base64"))
@@ -99,7 +99,7 @@ internal sealed record EmbeddingRequest
                 lists.Add(ids);
             else if (errors.Count == 0)
                 fields.Refuse(place, item, kind switch { JsonValueKind.String => "a text, as the first is", JsonValueKind.Array => "a list of token ids, as the first is", _ => "a text, or a list of token ids" });
-            // The first fault tells what is wrong with the list.
+            // The first error shows what is wrong with the list.
             if (errors.Count > 0)
                 return default;
         }

@@ -4,13 +4,13 @@ using System.Text.Json.Serialization;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>A vector as it is sent: a list of numbers, or base64 of little-endian floats.</summary>
+/// <summary>A vector in its wire format: a list of numbers, or base64 of little-endian floats.</summary>
 /// <param name="Values">The numbers.</param>
-/// <param name="IsBase64">Whether it is base64.</param>
+/// <param name="IsBase64">Whether to send base64.</param>
 [JsonConverter(typeof(Converter))]
 internal readonly record struct EmbeddingVector(IReadOnlyList<float> Values, bool IsBase64)
 {
-    // A large request has millions of numbers: none becomes an object of its own.
+    // A large request has millions of numbers: do not allocate an object for each.
     internal sealed class Converter : JsonConverter<EmbeddingVector>
     {
         public override EmbeddingVector Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => throw new NotSupportedException("Vectors are only sent.");

@@ -2,18 +2,18 @@ using System.Globalization;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The engine's log-probabilities in the shapes of OpenAI and vLLM.</summary>
+/// <summary>Converts the engine's log-probabilities to the formats of OpenAI and vLLM.</summary>
 internal sealed class LogprobsMapping(LlmEngine engine, bool tokensAsIds)
 {
-    // As vLLM's server writes -Infinity, which JSON does not have.
+    // vLLM's server writes this for -Infinity, which JSON does not have.
     private const float MinLogprob = -9999;
 
-    /// <summary>For a chat.</summary>
+    /// <summary>Converts log-probabilities of a chat.</summary>
     public ChatLogprobs ToChat(IReadOnlyList<TokenLogprobs> positions) => new([.. positions.Select(ToChat)]);
 
-    /// <summary>For a completion.</summary>
+    /// <summary>Converts log-probabilities of a completion.</summary>
     /// <param name="tokens">The tokens, in order.</param>
-    /// <param name="end">Where the text ends; tokens whose text was cut off, such as a stop string's, stand there.</param>
+    /// <param name="end">The end of the text. It is also the offset of tokens whose text was cut off, such as a stop string's.</param>
     public TextLogprobs ToText(IEnumerable<ScoredToken> tokens, int end)
     {
         var (texts, values, tops, offsets) = (new List<string>(), new List<double?>(), new List<Dictionary<string, double>?>(), new List<int>());
@@ -28,7 +28,7 @@ internal sealed class LogprobsMapping(LlmEngine engine, bool tokensAsIds)
         return new(texts, values, tops, offsets);
     }
 
-    /// <summary>Of a prompt, as vLLM gives them: by token id, null for the first.</summary>
+    /// <summary>Converts log-probabilities of a prompt to vLLM's format: by token id, null for the first token.</summary>
     public static IReadOnlyList<Dictionary<string, PromptLogprob>?> ToPrompt(IReadOnlyList<TokenLogprobs?> positions) =>
     [
         .. positions.Select(position => position is null
@@ -56,7 +56,7 @@ internal sealed class LogprobsMapping(LlmEngine engine, bool tokensAsIds)
     private Dictionary<string, double> Top(TokenLogprobs position)
     {
         var top = new Dictionary<string, double>(StringComparer.Ordinal);
-        // Two tokens may have one text; the likelier one keeps it.
+        // Two tokens may have the same text; the likelier token keeps it.
         foreach (var candidate in position.Top.Append(position.Chosen))
             top.TryAdd(Text(candidate), Value(candidate));
         return top;
@@ -70,5 +70,5 @@ internal sealed class LogprobsMapping(LlmEngine engine, bool tokensAsIds)
 /// <summary>A token of a completion with its log-probabilities.</summary>
 /// <param name="Position">Null for the first token of a prompt, which nothing predicts.</param>
 /// <param name="Id">The token.</param>
-/// <param name="Offset">Where its text begins, in code points; see <see cref="TextOffsets"/>.</param>
+/// <param name="Offset">The offset of the token's text, in code points; see <see cref="TextOffsets"/>.</param>
 internal readonly record struct ScoredToken(TokenLogprobs? Position, int Id, int Offset);

@@ -3,10 +3,12 @@ using System.Threading.Channels;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>Runs several requests at once and gives their outputs as they come. One that fails ends all: they are one answer.</summary>
+/// <summary>
+/// Runs several engine requests at once and merges their outputs as they come. They form one response, so a failure of one ends all.
+/// </summary>
 internal static class MergedOutputs
 {
-    /// <summary>Outputs, each with the number of its request.</summary>
+    /// <summary>Returns outputs, each with the number of its request.</summary>
     /// <exception cref="EngineException">A request is refused or fails.</exception>
     public static async IAsyncEnumerable<(int Request, GenerationOutput Output)> Run(LlmEngine engine, IReadOnlyList<GenerationRequest> requests, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
@@ -17,13 +19,13 @@ internal static class MergedOutputs
         }
     }
 
-    /// <summary>The same in lists; see <see cref="LlmEngine.GenerateInBatchesAsync"/>.</summary>
+    /// <summary>Returns the same outputs in lists; see <see cref="LlmEngine.GenerateInBatchesAsync"/>.</summary>
     /// <exception cref="EngineException">A request is refused or fails.</exception>
     public static async IAsyncEnumerable<IReadOnlyList<(int Request, GenerationOutput Output)>> RunInBatches(
         LlmEngine engine, IReadOnlyList<GenerationRequest> requests, Func<TimeSpan> pause, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        // All are checked before one of them runs.
+        // All requests are validated before any of them runs.
         var streams = requests.Select(request => engine.GenerateInBatchesAsync(request, pause, left.Token)).ToArray();
         if (streams.Length == 1)
         {

@@ -6,18 +6,18 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary><c>GET /v1/models</c> and <c>GET /v1/models/{id}</c>.</summary>
 internal sealed class ModelsEndpoint(ServedEngine served)
 {
-    /// <summary>All names of all models.</summary>
+    /// <summary>Lists all names of all models.</summary>
     public Task ListAsync(HttpContext context)
     {
         served.RequireUsable();
         return ApiPipeline.WriteJsonAsync(context, EventStream.Json(new([.. Cards()]), WireJson.Wire.ModelList));
     }
 
-    /// <summary>One name.</summary>
+    /// <summary>Describes the model of one name.</summary>
     public Task GetAsync(HttpContext context)
     {
         served.RequireUsable();
-        // Clients escape the slash of a hub's names.
+        // Clients escape the slash in names of hub models.
         var name = ((string?)context.Request.RouteValues["id"] ?? "").Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
         var cards = Cards().ToArray();
         if (Array.Find(cards, card => card.Id == name) is not { } found)

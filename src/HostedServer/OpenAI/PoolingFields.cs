@@ -4,12 +4,12 @@ using LocalLlm.Requests;
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary>
-/// What the routes that embed, rank and score have in common, and what clients of vLLM, Jina, Cohere, Voyage and TEI send to theirs that is
-/// not honoured here: refused where it asks for something.
+/// The fields that the routes for embedding, ranking and scoring share. It also knows fields of vLLM, Jina, Cohere, Voyage and TEI that
+/// this server does not support, and refuses them if their value asks for something.
 /// </summary>
 /// <param name="Model">The model's name, or null.</param>
 /// <param name="RequestId">The request's id, or null.</param>
-/// <param name="CutAt">Where texts are cut, or null.</param>
+/// <param name="CutAt">Maximum number of tokens that texts are truncated to, or null.</param>
 internal sealed record PoolingFields(string? Model, string? RequestId, int? CutAt)
 {
     private static readonly string[] Refused =
@@ -18,14 +18,14 @@ internal sealed record PoolingFields(string? Model, string? RequestId, int? CutA
         "output_dtype", "prompt_name", "rank_fields", "task", "truncation_direction",
     ];
 
-    // What is done anyway: a model's special tokens are added, and its vectors are as long as it makes them.
+    // Always done: the server adds the model's special tokens, and does not change the length of the model's vectors.
     private static readonly string[] AlwaysOn = ["activation", "add_special_tokens", "normalize", "normalized", "use_activation"];
 
     private static readonly string[] AlwaysOff = ["late_chunking", "return_multivector", "softmax", "truncation"];
 
     private static readonly (string Name, string[] Allowed)[] Choices = [("embed_dtype", ["float32"]), ("endianness", ["native", "little"])];
 
-    /// <summary>Reads and refuses; the errors say what is wrong.</summary>
+    /// <summary>Reads the shared fields, and records unsupported ones as errors.</summary>
     public static PoolingFields Read(JsonFields fields, RequestErrors errors)
     {
         foreach (var name in Refused)
@@ -34,7 +34,7 @@ internal sealed record PoolingFields(string? Model, string? RequestId, int? CutA
             RefuseIf(name, fields.Boolean(name) == false);
         foreach (var name in AlwaysOff)
             RefuseIf(name, fields.Boolean(name) == true);
-        // Of TEI a switch, of Cohere a side.
+        // In TEI a switch, in Cohere a side.
         RefuseIf("truncate", fields.Take("truncate") is { } truncate && truncate.ValueKind != JsonValueKind.False && !(truncate.ValueKind == JsonValueKind.String && truncate.ValueEquals("NONE")));
         RefuseIf("priority", fields.Integer("priority") is not (null or 0));
         RefuseIf("truncation_side", fields.Strings("truncation_side", allowBare: true) is { } side && side is not ["right"]);
@@ -44,7 +44,7 @@ internal sealed record PoolingFields(string? Model, string? RequestId, int? CutA
                 errors.Add(name, given, string.Join(" or ", allowed));
         }
 
-        // Of use to whoever keeps accounts of users; here nobody does.
+        // Identifies the end user for services that keep accounts; this server keeps none.
         fields.Take("user");
         return new(fields.Text("model"), fields.Text("request_id"), Truncation.Read(fields, errors, Truncation.Field));
 

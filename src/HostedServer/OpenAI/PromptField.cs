@@ -3,13 +3,13 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary><c>prompt</c>: a text, texts, token ids, or lists of token ids.</summary>
+/// <summary>Reads <c>prompt</c>: a text, texts, token ids, or lists of token ids.</summary>
 internal static class PromptField
 {
     private const string Field = "prompt";
     private const string Allowed = "a text, a list of texts, a list of token ids, or a list of such lists";
 
-    /// <summary>A request for each prompt, or null where it is missing or wrong (recorded).</summary>
+    /// <summary>Returns a request for each prompt, or null if the field is missing or invalid (recorded as an error).</summary>
     public static IReadOnlyList<GenerationRequest>? Read(JsonFields fields, RequestErrors errors, int most)
     {
         if (fields.Take(Field) is not { } value)

@@ -5,11 +5,11 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary>
-/// <c>POST /rerank</c>, <c>/v1/rerank</c>, <c>/v2/rerank</c>: documents by how well they answer a query, by the model that embeds.
+/// <c>POST /rerank</c>, <c>/v1/rerank</c>, <c>/v2/rerank</c>: ranks documents by how well they answer a query, with the embedding model.
 /// </summary>
 internal sealed class RerankEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
 {
-    /// <summary>Answers one request.</summary>
+    /// <summary>Handles one request.</summary>
     public async Task HandleAsync(HttpContext context)
     {
         served.RequireUsable();

@@ -3,37 +3,37 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The body of <c>/rerank</c>, as Jina and Cohere have it, checked as far as its form goes.</summary>
+/// <summary>The body of <c>/rerank</c>, in Jina's and Cohere's format. Only its form is validated here.</summary>
 internal sealed record RerankRequest
 {
-    /// <summary>The field that says where documents are cut.</summary>
+    /// <summary>The field with the number of tokens that documents are truncated to.</summary>
     public const string DocumentLength = "max_tokens_per_doc";
 
-    /// <summary>What is asked.</summary>
+    /// <summary>The query.</summary>
     public required string Query { get; init; }
 
-    /// <summary>What may answer it.</summary>
+    /// <summary>The documents to rank.</summary>
     public required IReadOnlyList<TextItem> Documents { get; init; }
 
-    /// <summary>How many are sent back, or null: all.</summary>
+    /// <summary>Number of documents to return; null: all.</summary>
     public int? Top { get; init; }
 
-    /// <summary>Whether documents are sent back with their scores.</summary>
+    /// <summary>Whether the response includes the documents themselves.</summary>
     public bool ReturnDocuments { get; init; }
 
-    /// <summary>What it has in common with the other routes.</summary>
+    /// <summary>The fields that the pooling routes share.</summary>
     public required PoolingFields Common { get; init; }
 
-    /// <summary>Where documents are cut, or null.</summary>
+    /// <summary>Maximum number of tokens that documents are truncated to, or null.</summary>
     public int? CutDocumentsAt { get; init; }
 
-    /// <summary>How much each kind of score counts; null: as the server says.</summary>
+    /// <summary>The weight of each kind of score; null: the server's weights.</summary>
     public HybridWeights? Weights { get; init; }
 
-    /// <summary>Names of the body that mean nothing here.</summary>
+    /// <summary>Unknown fields of the body.</summary>
     public IReadOnlyList<string> Unknown { get; init; } = [];
 
-    /// <summary>Reads <paramref name="body"/>; what it gives outlives the body's document.</summary>
+    /// <summary>Reads <paramref name="body"/>; the result outlives the body's document.</summary>
     /// <exception cref="EngineException">InvalidRequest.</exception>
     public static RerankRequest Read(JsonElement body)
     {
@@ -51,7 +51,7 @@ internal sealed record RerankRequest
         {
             Query = query ?? "",
             Documents = documents ?? [],
-            // As vLLM: none is all.
+            // As in vLLM, 0 means all.
             Top = top is null or 0 ? null : (int)top,
             ReturnDocuments = fields.Boolean("return_documents") ?? true,
             Common = common,

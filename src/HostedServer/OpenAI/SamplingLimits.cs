@@ -2,16 +2,18 @@ using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>Bounds that a server has beyond the engine's: one request must not take what is there for all.</summary>
+/// <summary>Limits of the server beyond the engine's own: one request must not use up what all requests share.</summary>
 internal static class SamplingLimits
 {
     /// <summary>OpenAI's own limit.</summary>
     public const int MaxChoices = 128;
 
-    // Some hundred bytes each, all of them in memory until the answer is whole.
+    // Each takes some hundred bytes, and all stay in memory until the response is complete.
     private const long MaxLogprobs = 1_000_000;
 
-    /// <summary>Refuses an answer whose log-probabilities would not be sent before all of them are there, and are too many.</summary>
+    /// <summary>
+    /// Refuses a request that is not streamed and could have too many log-probabilities to hold until the response is complete.
+    /// </summary>
     /// <exception cref="ApiException">400.</exception>
     public static void CheckWhole(SamplingParams sampling, int maxModelLen)
     {

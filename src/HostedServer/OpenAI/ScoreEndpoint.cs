@@ -3,10 +3,10 @@ using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary><c>POST /score</c> and <c>/v1/score</c>: how well texts fit one another, by the model that embeds.</summary>
+/// <summary><c>POST /score</c> and <c>/v1/score</c>: scores how well texts match, with the embedding model.</summary>
 internal sealed class ScoreEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
 {
-    /// <summary>Answers one request.</summary>
+    /// <summary>Handles one request.</summary>
     public async Task HandleAsync(HttpContext context)
     {
         served.RequireUsable();

@@ -3,30 +3,32 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The body of <c>/score</c>, under each pair of names that vLLM gives the two lists, checked as far as its form goes.</summary>
+/// <summary>
+/// The body of <c>/score</c>. It accepts every pair of names that vLLM has for the two lists. Only its form is validated here.
+/// </summary>
 internal sealed record ScoreRequest
 {
     private static readonly (string First, string Second)[] Pairs = [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")];
 
-    /// <summary>One for all of the others, or one for each.</summary>
+    /// <summary>The first texts: one for all second texts, or one for each.</summary>
     public required IReadOnlyList<string> First { get; init; }
 
-    /// <summary>The others.</summary>
+    /// <summary>The second texts.</summary>
     public required IReadOnlyList<string> Second { get; init; }
 
-    /// <summary>What the request calls the two.</summary>
+    /// <summary>The names of the two lists in the request.</summary>
     public required (string First, string Second) Names { get; init; }
 
-    /// <summary>What it has in common with the other routes.</summary>
+    /// <summary>The fields that the pooling routes share.</summary>
     public required PoolingFields Common { get; init; }
 
-    /// <summary>How much each kind of score counts; null: as the server says.</summary>
+    /// <summary>The weight of each kind of score; null: the server's weights.</summary>
     public HybridWeights? Weights { get; init; }
 
-    /// <summary>Names of the body that mean nothing here.</summary>
+    /// <summary>Unknown fields of the body.</summary>
     public IReadOnlyList<string> Unknown { get; init; } = [];
 
-    /// <summary>Reads <paramref name="body"/>; what it gives outlives the body's document.</summary>
+    /// <summary>Reads <paramref name="body"/>; the result outlives the body's document.</summary>
     /// <exception cref="EngineException">InvalidRequest.</exception>
     public static ScoreRequest Read(JsonElement body)
     {
@@ -56,7 +58,7 @@ internal sealed record ScoreRequest
         return request with { Unknown = fields.Unconsumed };
     }
 
-    // Those of which the request names most; what else of them it names stands beside them by mistake.
+    // Returns the pair of names of which the request has the most fields; fields of other pairs are there by mistake.
     private static (string First, string Second) NamesOf(JsonFields fields, RequestErrors errors)
     {
         var names = Pairs.MaxBy(pair => (IsGiven(pair.First) ? 1 : 0) + (IsGiven(pair.Second) ? 1 : 0));

@@ -4,13 +4,13 @@ using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>How much each kind of score counts: the field <c>weights</c> of a request, else the server's own.</summary>
+/// <summary>The weight of each kind of score: a request's field <c>weights</c>, else the server's weights.</summary>
 internal static class ScoreWeights
 {
     private const string Field = "weights";
     private const string Names = "dense, sparse and multi_vector";
 
-    /// <summary>Reads the field; null where it is absent or wrong.</summary>
+    /// <summary>Reads the field; null if it is absent or invalid.</summary>
     public static HybridWeights? Read(JsonFields fields, RequestErrors errors)
     {
         if (fields.Json(Field, JsonValueKind.Object, $"an object with {Names}, such as {{\"dense\": 0.4, \"sparse\": 0.2, \"multi_vector\": 0.4}}") is not { } given)
@@ -54,8 +54,8 @@ internal static class ScoreWeights
         }
     }
 
-    /// <summary>The server's weights, as far as a model goes.</summary>
-    /// <exception cref="ApiException">400: they count nothing that it makes.</exception>
+    /// <summary>Returns the server's weights for the kinds of score that a model has.</summary>
+    /// <exception cref="ApiException">400: the model has no kind of score with a weight.</exception>
     public static HybridWeights Of(LocalLlmServerOptions options, EmbeddingEngine engine) => (options.ScoreWeights ?? HybridWeights.Default).Within(engine.Kinds)
         ?? throw new ApiException(ApiError.Invalid($"{Field}: the server's own (--score-weights) count nothing that '{engine.ModelName}' makes ({engine.Kinds}); send {Field} that do.", Field));
 }

@@ -3,15 +3,15 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>How an answer is sent.</summary>
-/// <param name="IsStream">In pieces, as they are made.</param>
-/// <param name="IncludeUsage">With one more piece at the end that has the usage.</param>
+/// <summary>How a response is sent.</summary>
+/// <param name="IsStream">In pieces, as they are generated.</param>
+/// <param name="IncludeUsage">With a further piece at the end that has the usage.</param>
 /// <param name="ContinuousUsage">With the usage so far on every piece.</param>
 internal sealed record StreamOptions(bool IsStream, bool IncludeUsage, bool ContinuousUsage)
 {
     private const string Field = "stream_options";
 
-    /// <summary>Reads <c>stream</c> and <c>stream_options</c>; faults of form are recorded.</summary>
+    /// <summary>Reads <c>stream</c> and <c>stream_options</c>; records errors of form.</summary>
     public static StreamOptions Read(JsonFields fields, RequestErrors errors)
     {
         var isStream = fields.Boolean("stream") ?? false;

@@ -5,14 +5,14 @@ using LocalLlm.Requests;
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary>
-/// The template variables of a chat: <c>chat_template_kwargs</c>, and the switches of thinking that <c>reasoning_effort</c>,
-/// <c>thinking</c> and <c>enable_thinking</c> stand for.
+/// Reads the template variables of a chat: <c>chat_template_kwargs</c>, and the thinking switches that <c>reasoning_effort</c>,
+/// <c>thinking</c> and <c>enable_thinking</c> set.
 /// </summary>
 internal static class TemplateVariables
 {
-    /// <summary>The variables that a server sets for all chats.</summary>
+    /// <summary>Parses the variables that a server sets for all chats.</summary>
     /// <param name="json">A JSON object, or null for none.</param>
-    /// <exception cref="FormatException">It is none.</exception>
+    /// <exception cref="FormatException">The text is not a JSON object.</exception>
     public static IReadOnlyDictionary<string, JsonElement> Parse(string? json)
     {
         try
@@ -25,11 +25,11 @@ internal static class TemplateVariables
         }
     }
 
-    /// <summary>The variables, or null where there are none; faults of form are recorded.</summary>
+    /// <summary>Returns the variables, or null if there are none; records errors of form.</summary>
     /// <param name="fields">The request.</param>
-    /// <param name="errors">Where faults go.</param>
-    /// <param name="thinking">What the request says of thinking, or null.</param>
-    /// <param name="defaults">What holds where the request says nothing.</param>
+    /// <param name="errors">Receives the errors.</param>
+    /// <param name="thinking">The request's thinking setting, or null.</param>
+    /// <param name="defaults">Default variables, which the request's own override.</param>
     public static Dictionary<string, JsonElement>? Read(JsonFields fields, RequestErrors errors, ThinkingSetting? thinking, IReadOnlyDictionary<string, JsonElement> defaults)
     {
         var variables = new Dictionary<string, JsonElement>(defaults, StringComparer.Ordinal);

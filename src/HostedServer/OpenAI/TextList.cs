@@ -3,19 +3,19 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>A text of a request, and the object that held it (<c>{"text": …}</c>) where one did.</summary>
+/// <summary>A text of a request, and the object that held it (<c>{"text": …}</c>), if any.</summary>
 /// <param name="Text">The text.</param>
-/// <param name="Given">The whole object; its other members are the client's own.</param>
+/// <param name="Given">The whole object, with the client's other members.</param>
 internal readonly record struct TextItem(string Text, JsonElement? Given);
 
-/// <summary>Texts as the routes that compare them take them: plain, or as Jina's and Cohere's documents.</summary>
+/// <summary>Reads texts of the routes that compare them: plain texts, or documents in Jina's and Cohere's format.</summary>
 internal static class TextList
 {
-    // As many as /v1/embeddings takes.
+    // The same maximum as of /v1/embeddings.
     private const int MaxTexts = 2048;
     private const string OneAllowed = "a text, or an object with a text";
 
-    /// <summary>Reads a list, or one bare text; null where it is absent or wrong.</summary>
+    /// <summary>Reads a list, or one bare text; null if it is absent or invalid.</summary>
     public static IReadOnlyList<TextItem>? Read(JsonFields fields, RequestErrors errors, string name, bool allowBare)
     {
         var allowed = $"{(allowBare ? "a text, or " : "")}a list of 1 to {MaxTexts} texts, or of objects with a text";
@@ -38,7 +38,7 @@ internal static class TextList
         var texts = new List<TextItem>(count);
         foreach (var item in given.EnumerateArray())
         {
-            // The first fault tells what is wrong with the list.
+            // The first error shows what is wrong with the list.
             if (ReadOne(fields, errors, $"{name}[{texts.Count}]", item) is not { } text)
                 return null;
             texts.Add(text);
@@ -58,7 +58,7 @@ internal static class TextList
         }
 
         if (given.TryGetProperty("text", out var text) && text.ValueKind == JsonValueKind.String)
-            // It outlives the body.
+            // Cloned to outlive the body.
             return new(text.GetString()!, given.Clone());
         foreach (var other in (string[])["image", "image_url", "content"])
         {

@@ -6,20 +6,20 @@ using LocalLlm.Tokenizers;
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary>
-/// <c>text_offset</c>: where the text of each token begins in the text that is returned, in Unicode code points, as Python counts
-/// characters. A character whose bytes several tokens share stands at one
-/// place, which all of them get. A token without text in the answer (a special token that is left out) stands where the next text begins.
+/// <c>text_offset</c>: where the text of each token begins in the returned text, in Unicode code points, as Python counts characters.
+/// Tokens that share the bytes of one character all get that character's offset. A token without text in the response (an omitted special
+/// token) gets the offset of the next text.
 /// </summary>
-/// <param name="tokenizer">The model's tokenizer; null: there is no text, and every token stands at the beginning.</param>
-/// <param name="skipSpecialTokens">Whether special tokens are left out of the text.</param>
+/// <param name="tokenizer">The model's tokenizer; null: there is no text, and every offset is that of the beginning.</param>
+/// <param name="skipSpecialTokens">Whether the text omits special tokens.</param>
 /// <param name="start">Where the text of the first token begins.</param>
 internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, int start)
 {
-    private readonly List<byte> _unfinished = []; // the bytes so far of a character that is not whole
+    private readonly List<byte> _unfinished = []; // the bytes so far of an incomplete character
     private int _count = start;
     private bool _hasText;
 
-    /// <summary>How many code points a text has.</summary>
+    /// <summary>Returns the number of code points of a text.</summary>
     public static int Length(ReadOnlySpan<char> text)
     {
         var count = text.Length;
@@ -28,10 +28,10 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
         return count;
     }
 
-    /// <summary>The places of the tokens of a prompt in the text that is sent back for it.</summary>
+    /// <summary>Returns the offsets of a prompt's tokens in its echoed text.</summary>
     /// <param name="tokenizer">The model's tokenizer, or null.</param>
-    /// <param name="text">The text that is sent back.</param>
-    /// <param name="ids">The prompt's tokens, among them those that the tokenizer adds to every text and that the text does not
+    /// <param name="text">The echoed text.</param>
+    /// <param name="ids">The prompt's tokens. They include tokens that the tokenizer adds to every text and that the text does not
     /// show.</param>
     public static int[] OfPrompt(Tokenizer? tokenizer, string text, IReadOnlyList<int> ids)
     {
@@ -41,8 +41,8 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
         return [.. OfTokens(tokenizer, normal, ids).Select(place => starts[place])];
     }
 
-    // The tokenizer's form of a text, and where each of its code points begins in the text, the end included. A character that is
-    // rewritten (a letter and its accent become one code point) begins where the text's character does.
+    // Returns the normalized text, and the offset in the original text of each of its code points and of its end. A rewritten character (a
+    // letter and its accent become one code point) has the offset of the original character.
     private static (string Text, int[] Starts) Normalized(Tokenizer tokenizer, string text)
     {
         var normal = new StringBuilder();
@@ -59,7 +59,7 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
             start += length;
         }
 
-        // A normaliser that adds to the whole text cannot be followed character by character.
+        // A normalizer that adds to the text as a whole cannot be followed character by character: then keep the text as it is.
         return normal.ToString() == tokenizer.Normalize(text)
             ? (normal.ToString(), [.. starts, start])
             : (text, [.. Enumerable.Range(0, Length(text) + 1)]);
@@ -73,7 +73,7 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
         var places = new int[ids.Count];
         for (var i = 0; i < places.Length; i++)
         {
-            // What the tokenizer adds is no part of the text, unless its own text stands there.
+            // A special token that the tokenizer added is not part of the text, unless the text has the token's own text there.
             var isShown = tokenizer?.IsSpecial(ids[i]) != true || rest.StartsWith(tokenizer.IdToToken(ids[i]), StringComparison.Ordinal);
             var before = offsets._count;
             places[i] = Math.Min(isShown ? offsets.Next(ids[i], rest) : before, length);
@@ -84,10 +84,10 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
         return places;
     }
 
-    /// <summary>The place of the next token of the output.</summary>
+    /// <summary>Returns the offset of the output's next token.</summary>
     public int Next(int id) => Next(id, null);
 
-    // text: what is returned from here on, as far as it is known.
+    // text: the returned text from here on, as far as known.
     private int Next(int id, ReadOnlySpan<char> text)
     {
         if (tokenizer is null || (skipSpecialTokens && tokenizer.IsSpecial(id)))
@@ -111,7 +111,7 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
         return place;
     }
 
-    // Counts what is whole, and keeps the rest.
+    // Counts complete characters, and keeps the remaining bytes.
     private void Take(ReadOnlySpan<byte> own)
     {
         _unfinished.AddRange(own);

@@ -15,13 +15,13 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
 
     private readonly IReadOnlyDictionary<string, JsonElement> _defaultKwargs = TemplateVariables.Parse(options.DefaultChatTemplateKwargs);
 
-    // Long texts are work for a processor; there are no more of those than cores.
+    // Tokenizing long texts takes CPU time: no more requests run at once than there are cores.
     private readonly SemaphoreSlim _places = new(Environment.ProcessorCount);
 
     /// <inheritdoc/>
     public void Dispose() => _places.Dispose();
 
-    /// <summary>Text or chat → token ids.</summary>
+    /// <summary>Converts a text or chat to token ids.</summary>
     public async Task TokenizeAsync(HttpContext context)
     {
         served.RequireUsable();
@@ -42,14 +42,14 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
         if (prompt?.Length > (long)tokenizer.MaxModelLen * CharactersPerToken)
             throw new ApiException(ApiError.Invalid($"prompt: {prompt.Length} characters are more than a context of {tokenizer.MaxModelLen} tokens can hold; shorten the text", "prompt", "context_length_exceeded"));
         int[] ids;
-        // Given back before the answer is sent: a client that reads slowly must not keep others from theirs.
+        // The place is released before the response is sent: a client that reads slowly must not block other clients.
         using (await TakePlaceAsync(context))
             ids = prompt is not null ? tokenizer.Encode(prompt, special ?? true) : tokenizer.EncodeChat(chat!);
         var result = new TokenizeResult(ids.Length, tokenizer.MaxModelLen, ids) { TokenStrs = strings ? [.. ids.Select(id => tokenizer.Tokenizer.IdToToken(id) ?? "")] : null };
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(result, WireJson.Wire.TokenizeResult));
     }
 
-    /// <summary>Token ids → text.</summary>
+    /// <summary>Converts token ids to text.</summary>
     public async Task DetokenizeAsync(HttpContext context)
     {
         served.RequireUsable();

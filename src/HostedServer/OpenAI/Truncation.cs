@@ -4,11 +4,12 @@ using LocalLlm.Server.Http;
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary>
-/// Where a request has its texts cut: <c>truncate_prompt_tokens</c> of vLLM's routes, <c>max_tokens_per_doc</c> of Cohere's.
+/// The number of tokens that a request's texts are truncated to: <c>truncate_prompt_tokens</c> of vLLM's routes, <c>max_tokens_per_doc</c>
+/// of Cohere's.
 /// </summary>
 internal static class Truncation
 {
-    /// <summary>The field of all texts of a request.</summary>
+    /// <summary>The field that applies to all texts of a request.</summary>
     public const string Field = "truncate_prompt_tokens";
 
     private const int ModelLength = -1;
@@ -16,7 +17,7 @@ internal static class Truncation
     // The first and the last token are special.
     private const int MinTokens = 3;
 
-    /// <summary>Reads a field; null where it is absent or wrong.</summary>
+    /// <summary>Reads a field; null if it is absent or invalid.</summary>
     public static int? Read(JsonFields fields, RequestErrors errors, string name)
     {
         if (fields.Integer(name) is not { } given)
@@ -27,8 +28,8 @@ internal static class Truncation
         return null;
     }
 
-    /// <summary>The number of tokens, as far as a model goes.</summary>
-    /// <exception cref="ApiException">400: it is more than the model takes.</exception>
+    /// <summary>Returns the number of tokens for a model.</summary>
+    /// <exception cref="ApiException">400: the number is more than the model accepts.</exception>
     public static int? Of(int? given, string name, EmbeddingEngine engine) => given switch
     {
         ModelLength => engine.MaxModelLen,

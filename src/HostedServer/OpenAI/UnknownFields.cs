@@ -4,13 +4,13 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>Tells the operator of fields that no part of the server knows: each name once, and not without end.</summary>
+/// <summary>Logs unknown request fields for the operator: each name once, and only a limited number of names.</summary>
 internal sealed partial class UnknownFields(ILogger<UnknownFields> logger)
 {
     private const int MaxNames = 256;
     private readonly ConcurrentDictionary<string, bool> _told = new(StringComparer.Ordinal);
 
-    /// <summary>Fields of one request.</summary>
+    /// <summary>Reports the unknown fields of one request.</summary>
     public void Report(IReadOnlyList<string> names)
     {
         foreach (var name in names)

@@ -3,11 +3,11 @@ using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>Responses that are sent whole.</summary>
+/// <summary>Creates responses that are not streamed.</summary>
 internal static class WholeResponse
 {
-    /// <summary>Creates one, unless the client leaves or the server must end before.</summary>
-    /// <exception cref="ApiException">503: the server ended it.</exception>
+    /// <summary>Creates a response, unless the client leaves or the server must end first.</summary>
+    /// <exception cref="ApiException">503: the server ended the response.</exception>
     public static async Task<T> CreateAsync<T>(HttpContext context, Admission admission, Func<CancellationToken, Task<T>> make)
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, admission.Aborted);

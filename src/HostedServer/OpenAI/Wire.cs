@@ -2,7 +2,7 @@ using System.Text.Json.Serialization;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>Counts of one request.</summary>
+/// <summary>Token counts of one request.</summary>
 internal sealed record Usage(int PromptTokens, int TotalTokens, int CompletionTokens)
 {
     public PromptTokensDetails? PromptTokensDetails { get; init; }
@@ -10,13 +10,13 @@ internal sealed record Usage(int PromptTokens, int TotalTokens, int CompletionTo
     public CompletionTokensDetails? CompletionTokensDetails { get; init; }
 }
 
-/// <summary>Of the prompt's tokens.</summary>
+/// <summary>Details of the prompt's token count.</summary>
 internal sealed record PromptTokensDetails(int CachedTokens);
 
-/// <summary>Of the answer's tokens.</summary>
+/// <summary>Details of the response's token count.</summary>
 internal sealed record CompletionTokensDetails(int ReasoningTokens);
 
-/// <summary>A finished chat answer.</summary>
+/// <summary>A complete chat response.</summary>
 internal sealed record ChatCompletion(string Id, long Created, string Model, IReadOnlyList<ChatChoice> Choices, Usage Usage)
 {
     public string Object { get; } = "chat.completion";
@@ -28,7 +28,7 @@ internal sealed record ChatCompletion(string Id, long Created, string Model, IRe
     public IReadOnlyList<int>? PromptTokenIds { get; init; }
 }
 
-/// <summary>One of a chat answer's choices.</summary>
+/// <summary>One choice of a chat response.</summary>
 internal sealed record ChatChoice(int Index, ChatMessageOut Message, string FinishReason)
 {
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
@@ -39,7 +39,7 @@ internal sealed record ChatChoice(int Index, ChatMessageOut Message, string Fini
     public IReadOnlyList<int>? TokenIds { get; init; }
 }
 
-/// <summary>What the assistant says. The thought has both names that clients look for.</summary>
+/// <summary>The assistant's message. The reasoning is sent under both names that clients look for.</summary>
 internal sealed record ChatMessageOut(string Role)
 {
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
@@ -55,7 +55,7 @@ internal sealed record ChatMessageOut(string Role)
     public IReadOnlyList<ToolCall>? ToolCalls { get; init; }
 }
 
-/// <summary>A tool call. In streams <see cref="Index"/> says which one; its later pieces have arguments alone.</summary>
+/// <summary>A tool call. In streams <see cref="Index"/> identifies the call; its later pieces have only arguments.</summary>
 internal sealed record ToolCall(string? Id, FunctionCall Function)
 {
     public int? Index { get; init; }
@@ -65,10 +65,12 @@ internal sealed record ToolCall(string? Id, FunctionCall Function)
     public static string NewId() => $"call_{Guid.NewGuid():N}";
 }
 
-/// <summary>Which function, and its arguments as JSON text; in streams the next piece of them, without the name.</summary>
+/// <summary>
+/// The function's name, and its arguments as JSON text; in later pieces of a stream, only the next part of the arguments.
+/// </summary>
 internal sealed record FunctionCall(string? Name, string Arguments);
 
-/// <summary>A piece of a streamed chat answer.</summary>
+/// <summary>A piece of a streamed chat response.</summary>
 internal sealed record ChatCompletionChunk(string Id, long Created, string Model, IReadOnlyList<ChatChunkChoice> Choices)
 {
     public string Object { get; } = "chat.completion.chunk";
@@ -93,7 +95,7 @@ internal sealed record ChatChunkChoice(int Index, ChatDelta Delta)
     public IReadOnlyList<int>? TokenIds { get; init; }
 }
 
-/// <summary>New text, thought or calls.</summary>
+/// <summary>New text, reasoning or calls.</summary>
 internal sealed record ChatDelta
 {
     public string? Role { get; init; }
@@ -107,23 +109,25 @@ internal sealed record ChatDelta
     public IReadOnlyList<ToolCall>? ToolCalls { get; init; }
 }
 
-/// <summary>Log-probabilities of a chat answer.</summary>
+/// <summary>Log-probabilities of a chat response.</summary>
 internal sealed record ChatLogprobs(IReadOnlyList<ChatTokenLogprob> Content)
 {
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public IReadOnlyList<ChatTokenLogprob>? Refusal { get; init; }
 }
 
-/// <summary>One token: its text, natural logarithm of its probability, UTF-8 bytes, and the likeliest ones in its place.</summary>
+/// <summary>
+/// One token: its text, the natural logarithm of its probability, its UTF-8 bytes, and the likeliest tokens at its position.
+/// </summary>
 internal sealed record ChatTokenLogprob(string Token, double Logprob, IReadOnlyList<int>? Bytes)
 {
     public IReadOnlyList<ChatTokenLogprob>? TopLogprobs { get; init; }
 }
 
-/// <summary>A prompt token's candidate under vLLM's names.</summary>
+/// <summary>A candidate for a prompt token, with vLLM's names.</summary>
 internal sealed record PromptLogprob(double Logprob, int Rank, string? DecodedToken);
 
-/// <summary>A finished text completion, or a piece of a streamed one: OpenAI gives both one shape.</summary>
+/// <summary>A complete text completion, or a piece of a streamed one: OpenAI has one schema for both.</summary>
 internal sealed record TextCompletion(string Id, long Created, string Model, IReadOnlyList<TextChoice> Choices)
 {
     public string Object { get; } = "text_completion";
@@ -133,7 +137,7 @@ internal sealed record TextCompletion(string Id, long Created, string Model, IRe
     public Usage? Usage { get; init; }
 }
 
-/// <summary>One of a completion's choices.</summary>
+/// <summary>One choice of a completion.</summary>
 internal sealed record TextChoice(int Index, string Text)
 {
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
@@ -151,14 +155,14 @@ internal sealed record TextChoice(int Index, string Text)
     public IReadOnlyList<Dictionary<string, PromptLogprob>?>? PromptLogprobs { get; init; }
 }
 
-/// <summary>Log-probabilities of a completion, one entry a token in each list.</summary>
+/// <summary>Log-probabilities of a completion; each list has one entry per token.</summary>
 internal sealed record TextLogprobs(
     IReadOnlyList<string> Tokens,
     IReadOnlyList<double?> TokenLogprobs,
     IReadOnlyList<Dictionary<string, double>?> TopLogprobs,
     IReadOnlyList<int> TextOffset);
 
-/// <summary>Vectors of texts, in their order.</summary>
+/// <summary>The vectors of texts, in the order of the texts.</summary>
 internal sealed record EmbeddingList(string Id, long Created, string Model, IReadOnlyList<EmbeddingItem> Data, EmbeddingUsage Usage)
 {
     public string Object { get; } = "list";
@@ -170,13 +174,13 @@ internal sealed record EmbeddingItem(int Index, EmbeddingVector Embedding)
     public string Object { get; } = "embedding";
 }
 
-/// <summary>Documents, the best first, in Jina's and Cohere's form.</summary>
+/// <summary>Documents, the best first, in Jina's and Cohere's format.</summary>
 internal sealed record RerankResponse(string Id, string Model, EmbeddingUsage Usage, IReadOnlyList<RerankItem> Results);
 
-/// <summary>One document: its index in the request, the document itself where it is wanted, its score.</summary>
+/// <summary>One document: its index in the request, the document itself if requested, and its score.</summary>
 internal sealed record RerankItem(int Index, System.Text.Json.Nodes.JsonNode? Document, double RelevanceScore);
 
-/// <summary>Scores of pairs, in their order.</summary>
+/// <summary>The scores of pairs, in the order of the pairs.</summary>
 internal sealed record ScoreList(string Id, long Created, string Model, IReadOnlyList<ScoreItem> Data, EmbeddingUsage Usage)
 {
     public string Object { get; } = "list";
@@ -188,10 +192,10 @@ internal sealed record ScoreItem(int Index, double Score)
     public string Object { get; } = "score";
 }
 
-/// <summary>Counts of a request that generates nothing.</summary>
+/// <summary>Token counts of a request that generates nothing.</summary>
 internal sealed record EmbeddingUsage(int PromptTokens, int TotalTokens);
 
-/// <summary>The models that are served.</summary>
+/// <summary>The served models.</summary>
 internal sealed record ModelList(IReadOnlyList<ModelCard> Data)
 {
     public string Object { get; } = "list";
@@ -221,16 +225,16 @@ internal sealed record DetokenizeResult(string Prompt);
 /// <summary>The program's version.</summary>
 internal sealed record VersionResult(string Version);
 
-/// <summary>How many requests are being answered.</summary>
+/// <summary>The number of requests being served.</summary>
 internal sealed record LoadResult(int ServerLoad);
 
-/// <summary>Whether the server can answer now, and if not why.</summary>
+/// <summary>Whether the server can serve requests now, and if not, why.</summary>
 internal sealed record ReadyResult(string Status, string? Phase = null, double? Percent = null);
 
 /// <summary>The engine at one moment, for the page.</summary>
 internal sealed record EngineView(string Model, int MaxModelLen, int Running, int Waiting, double KvCacheUsage, int KvBlocksTotal, int KvBlocksFree, long Preemptions, long PrefixCacheQueries, long PrefixCacheHits, long GeneratedTokens, string KvBlocks);
 
-/// <summary>Tells answers of one build from another's.</summary>
+/// <summary>Identifies the build that generated a response.</summary>
 internal static class Fingerprint
 {
     public static string Text { get; } = "localllm-" + ServerVersion.Text;

@@ -2,19 +2,19 @@ using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.Page;
 
-/// <summary>One file of the page, kept in the assembly.</summary>
-/// <param name="Route">Where it is served.</param>
-/// <param name="ContentType">Its media type.</param>
-/// <param name="Bytes">Its content.</param>
+/// <summary>One file of the page, embedded in the assembly.</summary>
+/// <param name="Route">The route of the file.</param>
+/// <param name="ContentType">The media type.</param>
+/// <param name="Bytes">The content.</param>
 internal sealed record PageAsset(string Route, string ContentType, byte[] Bytes)
 {
-    // Nothing from elsewhere, no markup that runs, no frame around the page.
+    // No resources from other origins, no inline scripts, no framing of the page.
     private const string Policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-    /// <summary>Sends it.</summary>
+    /// <summary>Sends the file.</summary>
     public Task WriteAsync(HttpContext context)
     {
-        // The page's addresses are relative: without the slash of /llm/ they would be looked for beside it.
+        // The page's URLs are relative: without the final slash of /llm/ they would resolve to its parent.
         if (!context.Request.Path.HasValue)
         {
             context.Response.Redirect($"{context.Request.PathBase}/", permanent: false);
@@ -35,7 +35,7 @@ internal sealed record PageAsset(string Route, string ContentType, byte[] Bytes)
 /// <summary>The files of the page.</summary>
 internal static class PageAssets
 {
-    /// <summary>All of them.</summary>
+    /// <summary>All files of the page.</summary>
     public static IReadOnlyList<PageAsset> All { get; } =
     [
         Load("/", "index.html", "text/html; charset=utf-8"),

@@ -1,4 +1,4 @@
-// One answer on the page: its thought, its text, its calls with fields for their results, and a line of figures.
+// One response on the page: its reasoning, its text, its calls with fields for their results, and a line of figures.
 import { button, copy, make } from './dom.js';
 import { show } from './text.js';
 
@@ -30,15 +30,15 @@ export class Answer {
     log.append(this.#article);
   }
 
-  /** Whether there is nothing to show or to go on from. */
+  /** Whether there is nothing to show or to continue from. */
   get isEmpty() {
     return !this.message.content && !this.message.reasoning && !this.message.tool_calls && !this.finishReason;
   }
 
-  /** Takes what a piece of the answer adds. */
+  /** Adds a piece of the response. */
   add(piece) {
     this.usage = piece.usage ?? this.usage;
-    // A request for several choices shows the first.
+    // Of several choices, the page shows the first.
     const choice = piece.choices.find(choice => choice.index === 0);
     if (!choice)
       return;
@@ -60,7 +60,7 @@ export class Answer {
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
-  /** No more comes. Calls get fields for their results unless the answer was `cut` off; `onResults` is called when they are sent. */
+  /** Ends the response. Calls get fields for results unless it was `cut` off; sending the results calls `onResults`. */
   end(onResults, cut) {
     cancelAnimationFrame(this.#frame);
     this.#finish = this.finishReason ?? cut;
@@ -75,7 +75,7 @@ export class Answer {
       this.#foot.append(this.#copyButton());
   }
 
-  /** Says why the answer is not there or not whole. */
+  /** Shows why the response is missing or incomplete. */
   fail(message, retry) {
     const failure = make('div', 'failure', message);
     failure.setAttribute('role', 'alert');
@@ -84,7 +84,7 @@ export class Answer {
       this.#article.append(button('Try again', retry, 'retry'));
   }
 
-  /** The messages of the results as they stand in their fields, which are closed. */
+  /** Closes the result fields and returns their contents as messages. */
   takeResults() {
     return this.#results.splice(0).map(({ call, field, send }) => {
       field.readOnly = true;
@@ -129,7 +129,7 @@ export class Answer {
     const thought = make('details', 'thought');
     thought.open = true;
     const summary = make('summary', '', 'Thinking…');
-    // Whoever folds it or opens it again has the last word.
+    // Once the user folds or opens it, the page leaves it so.
     summary.addEventListener('click', () => { thought.dataset.chosen = 'true'; });
     thought.append(summary, make('div', 'text'));
     this.#body.append(thought);
@@ -178,7 +178,7 @@ export class Answer {
     if (tokens && this.#first) {
       const span = this.#last - this.#first;
       parts.push(`${tokens} ${tokens === 1 ? 'token' : 'tokens'}`);
-      // The first token's time is the prompt's. What came at one go has no time between its tokens.
+      // The time before the first token is the prompt's. Tokens that came all at once have no time between them.
       const speed = span > leastSpan ? (tokens - this.#tokensAtFirst) / span : tokens / (this.#last - this.#started);
       parts.push(`${(speed * 1000).toFixed(1)} tokens/s`);
       if (span > 0)

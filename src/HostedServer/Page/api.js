@@ -1,6 +1,6 @@
-// Talks to the server over its public API. Addresses are relative, so that the page also works behind a path of a proxy.
+// Talks to the server over its public API. URLs are relative, so the page also works below a path of a proxy.
 
-/** An answer that is an error, or no whole answer; its message is meant to be shown. */
+/** An error response or an incomplete response; its message is meant to be shown. */
 export class ApiError extends Error {
   constructor(message, status = 0) {
     super(message);
@@ -23,7 +23,7 @@ export async function get(path, timeout = 5000) {
   return response;
 }
 
-/** The pieces of a chat answer as they come; an answer that is not streamed is one piece. Throws ApiError, and AbortError once `signal` says so. */
+/** The pieces of a chat response as they come; one piece if it is not streamed. Throws ApiError, and AbortError once `signal` aborts. */
 export async function* chat(body, signal) {
   let response;
   try {
@@ -84,7 +84,7 @@ async function refusal(response) {
   try {
     message = (await response.json()).error?.message ?? '';
   } catch {
-    // Not the server's own answer; the status must do.
+    // The body is not from the server itself: only the status is known.
   }
   if (response.status === 401)
     message = (message || 'The API key is missing or wrong.') + ' Reload the page to enter it.';

@@ -1,6 +1,6 @@
 // The two pictures of the engine view, drawn on canvases in the style sheet's colours.
 
-// A canvas in device pixels, and the colours of the moment: the scheme may change while the page is open.
+// A canvas in device pixels, and the current colours: the colour scheme may change while the page is open.
 function begin(canvas, height) {
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;
@@ -16,7 +16,7 @@ function begin(canvas, height) {
   return { context, width, height, colour: name => style.getPropertyValue(`--${name}`).trim() };
 }
 
-/** A line of values, the newest at the right; null leaves a gap. `room` is how many fit. */
+/** Draws a line of values, the newest at the right; null leaves a gap. `room` is the number of values that fit. */
 export function sparkline(canvas, values, room) {
   const { context, width, height, colour } = begin(canvas);
   if (!width)
@@ -47,7 +47,7 @@ export function sparkline(canvas, values, room) {
   }
 }
 
-/** The map of the KV blocks: one character a cell, '.' free, 'c' free with a cached prefix, '1' to '9' the share that is held. */
+/** Draws the map of the KV blocks, a character per cell: '.' free, 'c' free with a cached prefix, '1' to '9' the share in use. */
 export function heatmap(canvas, cells) {
   const columns = cells.length > 256 ? 32 : 16;
   const rows = Math.ceil(cells.length / columns);
@@ -66,7 +66,7 @@ export function heatmap(canvas, cells) {
   }
 }
 
-// Of two colours written #rrggbb.
+// Mixes two colours written #rrggbb.
 function between(low, high, share) {
   const part = (text, at) => parseInt(text.slice(at, at + 2), 16);
   return `rgb(${[1, 3, 5].map(at => Math.round(part(low, at) + (part(high, at) - part(low, at)) * share)).join(' ')})`;

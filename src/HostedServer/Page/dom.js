@@ -12,7 +12,7 @@ export function make(tag, className = '', text = '') {
 
 export const byId = id => document.getElementById(id);
 
-/** A button that acts. */
+/** A button with an action. */
 export function button(text, act, className = '') {
   const element = make('button', className, text);
   element.type = 'button';
@@ -20,13 +20,13 @@ export function button(text, act, className = '') {
   return element;
 }
 
-/** Copies a text; tells whether it could. */
+/** Copies a text; returns whether that worked. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Browsers have no clipboard for pages that came over plain HTTP from another machine, but they still have this.
+    // Browsers offer no clipboard API to pages loaded over plain HTTP from another machine, but they still support execCommand.
     const area = make('textarea', 'hidden');
     area.value = text;
     document.body.append(area);

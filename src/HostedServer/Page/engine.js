@@ -1,4 +1,4 @@
-// The live view of the engine: asks the server twice a second, and not at all while nobody looks.
+// The live view of the engine: polls the server twice a second, and not at all while the view is hidden.
 import { get } from './api.js';
 import { heatmap, sparkline } from './charts.js';
 import { byId } from './dom.js';
@@ -7,7 +7,7 @@ import { histogram, quantile, since, total } from './metrics.js';
 const engineEvery = 500;
 const metricsEvery = 2000;
 const speedsKept = 240; // two minutes
-const speedWindow = 4; // readings that "now" is the mean of
+const speedWindow = 4; // number of readings that "now" averages
 const minute = 60_000;
 const firstToken = 'localllm_time_to_first_token_seconds';
 
@@ -40,7 +40,7 @@ async function readEngine() {
   }
 }
 
-// A server that loads says how far it is.
+// A loading server reports its progress.
 async function explain(failure) {
   if (failure.status !== 503) {
     state('down', failure.message);
@@ -60,7 +60,7 @@ async function explain(failure) {
 
 function show(now) {
   const time = performance.now();
-  // A counter that fell is another server's.
+  // If a counter fell, the server was restarted.
   take(last && now.generated_tokens >= last.tokens ? (now.generated_tokens - last.tokens) / (time - last.time) * 1000 : null);
   last = { tokens: now.generated_tokens, time };
   const recent = speeds.slice(-speedWindow).filter(speed => speed !== null);
@@ -98,10 +98,10 @@ async function readMetrics() {
   try {
     newest = histogram(await (await get('metrics')).text(), firstToken);
   } catch {
-    return; // the other reading says why
+    return; // the other request reports why
   }
   const time = performance.now();
-  // One reading from before the last minute is kept: what was added since is the minute's.
+  // Keeps one reading from before the last minute; the difference to it is the last minute's count.
   while (histograms.length > 1 && histograms[1].time < time - minute)
     histograms.shift();
   const recent = since(newest, histograms[0]?.buckets);
@@ -113,7 +113,7 @@ async function readMetrics() {
   put('ttft-note', count ? `of ${whole.format(count)} ${count === 1 ? 'request' : 'requests'}, ${buckets === recent ? 'the last minute' : 'since the server’s start'}` : 'no request yet');
 }
 
-// One reading at a time, also where the server is slow.
+// Only one reading at a time, even if the server is slow.
 async function every(period, read) {
   for (;;) {
     if (document.hidden) {

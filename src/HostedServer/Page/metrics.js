@@ -16,7 +16,7 @@ export function histogram(text, name) {
   return [...counts].sort(([left], [right]) => left - right);
 }
 
-/** What was added between two readings; all of the newer one where there is no older or the server began anew. */
+/** The counts added between two readings; all of the newer one's if there is no older one or the server was restarted. */
 export function since(newer, older) {
   const before = new Map(older ?? []);
   const added = newer.map(([bound, count]) => [bound, count - (before.get(bound) ?? 0)]);
@@ -25,7 +25,7 @@ export function since(newer, older) {
 
 export const total = buckets => buckets.at(-1)?.[1] ?? 0;
 
-/** The quantile, spread evenly within its bucket as Prometheus does; null where nothing was counted. */
+/** The quantile, interpolated linearly within its bucket as in Prometheus; null if nothing was counted. */
 export function quantile(buckets, share) {
   const rank = share * total(buckets);
   if (!(rank > 0))

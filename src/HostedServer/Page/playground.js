@@ -1,4 +1,4 @@
-// The chat: the conversation so far, one answer at a time, and what the keys and buttons do.
+// The chat: the conversation so far, one response at a time, and what the keys and buttons do.
 import { ApiError, chat, get } from './api.js';
 import { Answer } from './answer.js';
 import { button, byId, copy, make } from './dom.js';
@@ -9,7 +9,7 @@ const log = byId('log');
 const prompt = byId('prompt');
 let history = [];
 let answer = null; // the last one
-let running = null; // the AbortController of the one that is being made
+let running = null; // the AbortController of the response in progress
 let asked = null; // the user's last turn on the page
 
 async function run(request) {
@@ -23,7 +23,7 @@ async function run(request) {
       shown.add(piece);
     finish(null);
   } catch (failure) {
-    // Whoever cleared the chat wants to hear no more of it.
+    // The user has cleared the chat: show nothing more of it.
     if (mine.signal.reason === 'cleared')
       return;
     finish(mine.signal.aborted ? 'stopped' : 'not complete');
@@ -47,7 +47,7 @@ async function run(request) {
   }
 }
 
-// An answer that failed gives way to another try.
+// A new try replaces a failed response.
 const retryOf = failed => () => {
   const request = running ? null : settings.read({ focus: true });
   if (!request)
@@ -66,7 +66,7 @@ function send() {
   if (!request)
     return;
   history.push(...(answer?.takeResults() ?? []));
-  // Many templates refuse two turns of the user in a row.
+  // Many templates refuse two user turns in a row.
   if (history.at(-1)?.role === 'user') {
     history.pop();
     asked.classList.add('unsent');
@@ -173,7 +173,7 @@ function choose(view) {
 log.addEventListener('grown', () => follow());
 prompt.addEventListener('input', fit);
 prompt.addEventListener('keydown', event => {
-  // While an input method composes, Enter picks its word.
+  // While an input method (IME) composes, Enter selects a word.
   if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
     send();
@@ -191,7 +191,7 @@ byId('halt').addEventListener('click', stop);
 byId('clear').addEventListener('click', clear);
 byId('curl').addEventListener('click', copyCurl);
 byId('settings').addEventListener('reveal', () => choose('settings'));
-// Where the chat is always there, the choice is what stands beside it.
+// If the chat is always visible, the buttons choose what is shown beside it.
 const isBeside = matchMedia('(min-width: 48rem)');
 const adapt = () => choose(isBeside.matches ? 'engine' : 'chat');
 isBeside.addEventListener('change', adapt);

@@ -1,4 +1,4 @@
-// The settings: what the fields say as members of a request, or which field is wrong.
+// The settings: converts the fields to members of a request, or marks the invalid field.
 import { byId, make } from './dom.js';
 
 const storage = 'localllm.settings';
@@ -21,7 +21,7 @@ class FieldError extends Error {
   }
 }
 
-/** The request without its messages, or null where a field is wrong; that one is marked, and focused if asked. */
+/** The request without its messages, or null if a field is invalid; that field is marked, and focused on demand. */
 export function read({ focus = false } = {}) {
   clearFaults();
   try {
@@ -109,7 +109,7 @@ function clearFaults() {
   });
 }
 
-// A reload keeps the settings. Browsers can forbid to store anything; then it does not.
+// A reload keeps the settings, unless the browser forbids storage.
 function store() {
   const kept = {};
   for (const field of form.querySelectorAll('[name]:not([name="model"])'))

@@ -1,7 +1,7 @@
-// Shows text with its code blocks while it grows: only what is new is added, so that a long answer stays cheap and a selection is kept.
+// Shows growing text with its code blocks. Only new text is added: that keeps long responses cheap and preserves a selection.
 import { make } from './dom.js';
 
-/** Shows `text` in `container`, which this function alone fills. */
+/** Shows `text` in `container`; nothing else may fill the container. */
 export function show(container, text) {
   const parts = split(text);
   parts.forEach((part, index) => {
@@ -39,7 +39,7 @@ function grow(element, text) {
     shown.data = text;
 }
 
-/** Parts of text and code, by fences (three backticks that begin a line). */
+/** Splits text into prose and code at fences (three backticks at the start of a line). */
 export function split(text) {
   const parts = [];
   let kind = 'text';
