@@ -26,7 +26,7 @@ internal static class ChatMessageMapping
         if (string.IsNullOrEmpty(instructions))
             return result;
 
-        // Instructions go in front of the caller's first system message. The engine passes later system messages to the model in a form
+        // Instructions go in front of the text of a leading system message. The engine passes later system messages to the model in a form
         // that its template accepts.
         if (result is [{ Role: "system" } system, ..])
             result[0] = system with { Content = string.IsNullOrEmpty(system.Content) ? instructions : $"{instructions}\n{system.Content}" };

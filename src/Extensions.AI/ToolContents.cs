@@ -17,7 +17,7 @@ internal static class ToolContents
     /// <summary>
     /// Converts a call to OpenAI's format. A call that another service executed itself becomes a call of a tool with that name.
     /// </summary>
-    /// <exception cref="NotSupportedException">It holds what no text can say, or is of an unknown kind.</exception>
+    /// <exception cref="NotSupportedException">The content is of an unknown kind, or text cannot represent it.</exception>
     public static object CallOf(ToolCallContent call) => call switch
     {
         FunctionCallContent function => Call(function.CallId, function.Name, ArgumentsOf(function)),
@@ -29,7 +29,7 @@ internal static class ToolContents
     };
 
     /// <summary>Converts a result to the text that the model reads.</summary>
-    /// <exception cref="NotSupportedException">It holds what no text can say, or is of an unknown kind.</exception>
+    /// <exception cref="NotSupportedException">The content is of an unknown kind, or text cannot represent it.</exception>
     public static string TextOf(ToolResultContent result) => result switch
     {
         FunctionResultContent { Result: null, Exception: { } exception } => ErrorPrefix + exception.Message,

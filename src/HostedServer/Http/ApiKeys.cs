@@ -53,9 +53,9 @@ internal sealed class ApiKeys
         return value.StartsWith(Basic, StringComparison.OrdinalIgnoreCase) && IsOfOwnPage(request) ? Password(value[Basic.Length..]) : null;
     }
 
-    // A browser asks its user for a password once and then sends it with every request, even from other sites' pages. Only this server's
-    // own page may use that password. Over plain HTTP, browsers do not send where a request comes from (Sec-Fetch-Site), but they send the
-    // Origin of every request that another site's page could profit from.
+    // A browser asks its user for a password once and then sends it with every request, including requests of other sites' pages. Only this
+    // server's own page may use that password. Over plain HTTP, browsers do not send where a request comes from (Sec-Fetch-Site), but they
+    // send the Origin of every request that another site's page could profit from.
     private static bool IsOfOwnPage(HttpRequest request)
     {
         if (request.Headers["Sec-Fetch-Site"] is { Count: > 0 } site)

@@ -1,8 +1,8 @@
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Checks whether the engine really computes tokens or embeddings. It passes if the engine has computed one recently; otherwise it has the
-/// engine compute one, once for all concurrent checks.
+/// Checks whether the engine really computes tokens or embeddings. It passes if the engine has computed one since a recent check. Otherwise
+/// it has the engine compute one, once for all concurrent checks.
 /// </summary>
 internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time)
 {
