@@ -3,8 +3,8 @@ using LocalLlm.Requests;
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// Turns words into banned token sequences as vLLM's <c>update_from_tokenizer</c> does: each word without its leading space, and
-/// with one space before it where that gives another first token in a sequence of the same length (a word-start token).
+/// Turns words into banned token sequences as vLLM's <c>update_from_tokenizer</c> does. Each word is banned without its leading space. It
+/// is also banned with one space before it if that changes the first token and keeps the number of tokens (a word-start token).
 /// </summary>
 internal static class BadWords
 {

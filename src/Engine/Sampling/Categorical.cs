@@ -1,22 +1,22 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// Draws one token of a row after temperature, min_p, top_k and top_p (in this order, each on what the one before left, as vLLM does).
-/// The draw is the inverse of the cumulative distribution in the order of token ids: one uniform number per token, no sort.
+/// Samples one token of a row after temperature, min_p, top_k and top_p, in this order, each applied to what the previous one left, as in
+/// vLLM. Inverts the cumulative distribution in token-id order: one uniform number per token, no sort.
 /// </summary>
 /// <remarks>
-/// Equal logits: top_k keeps every token that equals the k-th (as vLLM); top_p keeps the smallest set whose probability reaches p, lower
-/// ids first. Weights are float32, sums are double.
+/// Equal logits: top_k keeps every token that equals the k-th, as vLLM does; top_p keeps the smallest set whose probability reaches p,
+/// lower ids first. Weights are float32, sums are double.
 /// </remarks>
 internal static class Categorical
 {
     /// <summary>Draws a token.</summary>
-    /// <param name="row">[vocab], scanned and valid.</param>
-    /// <param name="scan">Of this row.</param>
-    /// <param name="sampling">Not greedy.</param>
-    /// <param name="uniform">In [0, 1).</param>
-    /// <param name="scratch">Its candidate buffers are overwritten.</param>
-    /// <param name="cut">Which tokens took part.</param>
+    /// <param name="row">[vocab], already scanned and valid.</param>
+    /// <param name="scan">The scan of this row.</param>
+    /// <param name="sampling">The sampling parameters, not greedy.</param>
+    /// <param name="uniform">A random number in [0, 1).</param>
+    /// <param name="scratch">Buffers; those for candidates are overwritten.</param>
+    /// <param name="cut">The tokens that could be drawn.</param>
     public static int Draw(
         ReadOnlySpan<float> row, RowScan scan, ValidatedSampling sampling, double uniform, SamplerScratch scratch, out Cut cut)
     {
@@ -49,10 +49,10 @@ internal static class Categorical
         return DrawFromCandidates(ids, values, weights, cut, uniform * total, scratch);
     }
 
-    /// <summary>The k-th largest logit; k is below the row's length.</summary>
+    /// <summary>The k-th largest logit; k must be below the row's length.</summary>
     internal static float TopKThreshold(ReadOnlySpan<float> row, RowScan scan, int k, SamplerScratch scratch)
     {
-        // At least k tokens reach the k-th largest group maximum, so the threshold is not below it: few tokens remain to look at.
+        // At least k tokens reach the k-th largest group maximum, so the threshold is not below it, and few tokens remain to examine.
         if (k > scan.GroupMax.Length)
             return RadixSelect.KthLargest(row, k, scratch.Counts);
         var bound = RadixSelect.KthLargest(scan.GroupMax, k, scratch.Counts);
@@ -62,8 +62,8 @@ internal static class Categorical
     }
 
     /// <summary>
-    /// A logit below which no token is part of the nucleus: tokens lighter than (1 - p) of the average weigh less than 1 - p together.
-    /// Rounded down, with slack for the error of the float32 weights.
+    /// A logit below which no token belongs to the nucleus: tokens that each weigh less than (1 - p) of the average weigh together less
+    /// than 1 - p. Rounded down, with slack for the error of the float32 weights.
     /// </summary>
     private static float NucleusBound(int vocabularySize, float max, double total, ValidatedSampling sampling)
     {
@@ -108,7 +108,9 @@ internal static class Categorical
         return chosen;
     }
 
-    /// <summary>The block in which the masses pass the target, of which those before it are taken off; one that has any mass.</summary>
+    /// <summary>
+    /// Finds the block with mass in which the cumulative mass passes the target, and reduces the target by the blocks before it.
+    /// </summary>
     private static int FindBlock(ReadOnlySpan<double> masses, ref double target)
     {
         var found = -1;

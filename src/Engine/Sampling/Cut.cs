@@ -1,10 +1,10 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// What min_p, top_k and top_p leave of a row: the tokens above the threshold, and of those equal to it the ones up to an id.
+/// The tokens of a row that min_p, top_k and top_p keep: those above the threshold, and of those equal to it the ones up to an id.
 /// </summary>
-/// <param name="Threshold">In terms of the logit before temperature.</param>
-/// <param name="LastTie">The highest id kept among the tokens whose logit is the threshold.</param>
+/// <param name="Threshold">A logit before temperature.</param>
+/// <param name="LastTie">The highest id kept among the tokens whose logit equals the threshold.</param>
 internal readonly record struct Cut(float Threshold, int LastTie)
 {
     public static Cut None { get; } = new(float.NegativeInfinity, int.MaxValue);

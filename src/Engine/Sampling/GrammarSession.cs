@@ -2,7 +2,7 @@ using LocalLlm.Grammars;
 
 namespace LocalLlm.Sampling;
 
-/// <summary>Where one output stands in its grammar. A model that thinks may think first: the grammar begins after the thought.</summary>
+/// <summary>The state of one output in its grammar. A model that thinks may think first: the grammar begins after the thought.</summary>
 internal sealed class GrammarSession
 {
     private readonly CompiledGrammar _grammar;
@@ -15,10 +15,10 @@ internal sealed class GrammarSession
     private uint[]? _maskInThought;
 
     /// <param name="grammar">The grammar.</param>
-    /// <param name="ends">Tokens that may end a whole text.</param>
-    /// <param name="thinking">The tags of thoughts; null: the model does not think.</param>
-    /// <param name="isChat">Whether the prompt asks for an answer, which may begin with a thought.</param>
-    /// <param name="promptTokenIds">The prompt: its end says whether the output begins inside of a thought.</param>
+    /// <param name="ends">Tokens that may end a complete text.</param>
+    /// <param name="thinking">The reasoning tags; null: the model does not think.</param>
+    /// <param name="isChat">Whether the prompt is a chat, whose response may begin with a thought.</param>
+    /// <param name="promptTokenIds">The prompt; its end shows whether the output begins inside a thought.</param>
     public GrammarSession(CompiledGrammar grammar, IEnumerable<int> ends, ThinkingTokens? thinking, bool isChat, ReadOnlySpan<int> promptTokenIds)
     {
         _grammar = grammar;
@@ -32,13 +32,13 @@ internal sealed class GrammarSession
         if (inThought == false && IsWhiteSpaceAfter(promptTokenIds, tags.Close))
             _matcher.RestartAfterThought();
 
-        // A prompt that closed the thought leaves no room for another one; one that is no chat asks for the text at once.
+        // After a prompt that closed the thought no other thought may follow, and without a chat the text begins at once.
         _hasBegun = inThought == false || (inThought is null && !isChat);
     }
 
     /// <summary>
-    /// Tokens that may come next; empty: all of them. Valid until the next token. A grammar that takes more work than a request may cost
-    /// allows none: that request ends with <see cref="Failure"/>, and no other is harmed.
+    /// Tokens that may come next; empty: all of them. Valid until the next token. If the grammar needs more work than one request may
+    /// cost, no token is allowed: that request ends with <see cref="Failure"/>, and others are not affected.
     /// </summary>
     public ReadOnlyMemory<uint> Mask()
     {
@@ -51,8 +51,8 @@ internal sealed class GrammarSession
     }
 
     /// <summary>
-    /// In a thought after which text is owed: the token that ends the thought, and those that would end the output. A model that wants to
-    /// end there ends its thought instead. Null: none is owed.
+    /// In a thought that must be followed by text: the token that ends the thought, and the tokens that would end the output. If the model
+    /// tries to end the output there, it ends its thought instead. Null: not in such a thought.
     /// </summary>
     public (int Close, IReadOnlyList<int> Ends)? ThoughtOwingText => _isThinking && OwesText ? (_thinking!.Value.Close, _matcher.StopTokenIds) : null;
 
@@ -61,7 +61,7 @@ internal sealed class GrammarSession
     /// <inheritdoc cref="GrammarMatcher.Failure"/>
     public string? Failure => _matcher.Failure;
 
-    /// <summary>Takes the token that was generated.</summary>
+    /// <summary>Appends the generated token.</summary>
     public void Append(int tokenId)
     {
         _isMaskMade = false;
@@ -84,7 +84,7 @@ internal sealed class GrammarSession
             return;
         }
 
-        // A token outside of the grammar (its end was banned, say) leaves it: then the text can only end.
+        // A token outside the grammar (because its end was banned, for example) leaves the grammar; then the text can only end.
         _hasBegun = true;
         _matcher.TryAccept(tokenId);
     }

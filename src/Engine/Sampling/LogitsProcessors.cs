@@ -1,8 +1,8 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// The processors that may change which token is best, in the order of vLLM's V1 sampler: the end of a thought that has used its budget up,
-/// grammar mask (in a thought after which a structure is owed: no end of the output), allowed_token_ids, bad_words,
+/// The processors that may change which token is best, in the order of vLLM's V1 sampler: ending a thought that has used up its budget,
+/// the grammar mask (in a thought that a structure must follow: no end of the output), allowed_token_ids, bad_words,
 /// min_tokens, logit_bias, penalties (repetition, then frequency, then presence).
 /// Arithmetic is in double, rounded to float32 once per token.
 /// </summary>
@@ -69,7 +69,7 @@ internal static class LogitsProcessors
 
     private static bool IsBelowMinTokens(SamplingState state) => state.OutputLength < state.Sampling.MinTokens;
 
-    // Where the model would end its output, it ends its thought: what it owes comes after it.
+    // If the model tries to end its output, it ends its thought instead, because the structure must still follow.
     private static void EndThoughtInstead(ReadOnlySpan<float> logits, Span<float> row, int close, IReadOnlyList<int> ends)
     {
         if (float.IsNegativeInfinity(row[close]))
@@ -101,7 +101,7 @@ internal static class LogitsProcessors
         double repetition = sampling.RepetitionPenalty, frequency = sampling.FrequencyPenalty, presence = sampling.PresencePenalty;
         for (var i = 0; i < ids.Length; i++)
         {
-            // A prompt may hold ids beyond a row that is narrower than the tokenizer's vocabulary.
+            // The tokenizer's vocabulary may be larger than a row, so a prompt may hold ids beyond it.
             if ((uint)ids[i] >= (uint)row.Length)
                 continue;
             ref var logit = ref row[ids[i]];
@@ -113,7 +113,7 @@ internal static class LogitsProcessors
         }
     }
 
-    /// <summary>A legal penalty or bias must not make an infinity of a finite logit, nor a finite one of a forbidden token's.</summary>
+    /// <summary>Keeps a finite logit finite, and a forbidden token's infinite, whatever the valid penalty or bias.</summary>
     private static float Rounded(double value, float before) =>
         float.IsNegativeInfinity(before) ? before : (float)Math.Clamp(value, float.MinValue, float.MaxValue);
 }

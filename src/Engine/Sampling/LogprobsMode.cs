@@ -1,6 +1,6 @@
 namespace LocalLlm.Sampling;
 
-/// <summary>What the values called log-probabilities are: vLLM's <c>--logprobs-mode</c>.</summary>
+/// <summary>What the returned log-probabilities are: vLLM's <c>--logprobs-mode</c>.</summary>
 public enum LogprobsMode
 {
     /// <summary>Log-softmax of the model's logits, before any processor. The default.</summary>

@@ -1,21 +1,21 @@
 namespace LocalLlm.Sampling;
 
-/// <summary>Reads log-probabilities off a row: those of one token and of the k best.</summary>
+/// <summary>Reads log-probabilities from a row: those of one token and of the k best.</summary>
 /// <remarks>
-/// The order is by value, equal values by ascending id, and a rank is a token's place in it: 1 + the number of larger values + the number
-/// of equal ones with a lower id. Without ties that is vLLM's rank (the count of values at least as large); with ties vLLM gives the chosen
-/// token the worst place of its group, or its place among the top ones where it is one of them.
+/// Tokens are ordered by value, equal values by ascending id. A token's rank is 1 + the number of larger values + the number of equal
+/// values with a lower id. Without ties this is vLLM's rank (the count of values at least as large). With ties vLLM gives the chosen token
+/// the last place of its group, or its place among the top ones if it is one of them.
 /// </remarks>
 internal static class LogprobsReader
 {
     /// <summary>Reads one row.</summary>
-    /// <param name="row">[vocab], scanned and valid.</param>
-    /// <param name="scan">Of this row.</param>
+    /// <param name="row">[vocab], already scanned and valid.</param>
+    /// <param name="scan">The scan of this row.</param>
     /// <param name="scale">1 / temperature, or 1.</param>
-    /// <param name="chosen">The token that stands at this position.</param>
-    /// <param name="k">How many of the best; 0 to the vocabulary's size.</param>
-    /// <param name="asLogits">The scaled logits themselves, not their log-softmax.</param>
-    /// <param name="scratch">Its candidate buffers are overwritten.</param>
+    /// <param name="chosen">The token at this position.</param>
+    /// <param name="k">How many of the best tokens to read; 0 to the vocabulary's size.</param>
+    /// <param name="asLogits">Whether to return the scaled logits instead of their log-softmax.</param>
+    /// <param name="scratch">Buffers; those for candidates are overwritten.</param>
     public static TokenLogprobs Read(
         ReadOnlySpan<float> row, RowScan scan, double scale, int chosen, int k, bool asLogits, SamplerScratch scratch)
     {

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// The sampling fields of a model's generation_config.json: they stand where a request is silent. <see cref="MaxNewTokens"/> is also
-/// a cap, as in vLLM.
+/// The sampling fields of a model's generation_config.json, which apply if the request does not set them. <see cref="MaxNewTokens"/> is
+/// also a cap, as in vLLM.
 /// </summary>
 internal sealed record ModelSamplingDefaults
 {
@@ -24,7 +24,7 @@ internal sealed record ModelSamplingDefaults
 
     public int? MaxNewTokens { get; init; }
 
-    /// <summary>Checks the values once, when the model is loaded: a bad default is the folder's fault, not a request's.</summary>
+    /// <summary>Checks the values once, when the model is loaded: a bad default is the folder's fault and not a request's.</summary>
     /// <exception cref="EngineException">A value is outside of its range (<see cref="EngineErrorKind.ModelFolder"/>).</exception>
     public void Check()
     {

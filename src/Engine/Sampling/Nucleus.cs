@@ -1,26 +1,26 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// Finds where top_p cuts, without sorting: most rows leave few candidates and go to <see cref="RadixSelect"/> at once; a flat row is first
-/// binned by logit, and only the bin in which the target falls is looked at closely.
+/// Finds where top_p cuts, without sorting. Most rows leave few candidates and go to <see cref="RadixSelect"/> directly. A flat row is
+/// first binned by logit, and only the bin that contains the target is examined closely.
 /// </summary>
 internal static class Nucleus
 {
     public const int MaxMembers = 8192;
     private const int Bins = 1024;
 
-    // Neighbours often fall into one bin; separate sums keep an addition from waiting for the one before.
+    // Consecutive values often fall into one bin; with separate sums, an addition need not wait for the previous one.
     private const int Copies = 4;
 
     /// <summary>
-    /// The cut that keeps the smallest set of the largest logits whose weights reach the target, lower ids first among equals.
+    /// The cut that keeps the smallest set of the largest logits whose weights reach the target, lower ids first among equal logits.
     /// </summary>
-    /// <param name="ids">Ascending.</param>
-    /// <param name="values">The candidates' logits; they hold the whole nucleus.</param>
+    /// <param name="ids">The candidates' ids, ascending.</param>
+    /// <param name="values">The candidates' logits; they include the whole nucleus.</param>
     /// <param name="weights">The candidates' weights.</param>
     /// <param name="max">The largest logit.</param>
-    /// <param name="target">top_p of the total weight, above 0.</param>
-    /// <param name="scratch">Its masses and members are overwritten.</param>
+    /// <param name="target">The weight to reach: top_p of the total, above 0.</param>
+    /// <param name="scratch">Buffers; the masses and members are overwritten.</param>
     public static Cut Find(
         ReadOnlySpan<int> ids, ReadOnlySpan<float> values, ReadOnlySpan<float> weights, float max, double target, SamplerScratch scratch)
     {
@@ -30,7 +30,7 @@ internal static class Nucleus
         var least = max;
         foreach (var value in values)
             least = Math.Min(least, value);
-        // All equal: each weighs 1.
+        // All logits are equal: each weighs 1.
         if (least == max)
             return new Cut(max, ids[(int)Math.Clamp(Math.Ceiling(target), 1, ids.Length) - 1]);
 
@@ -53,7 +53,7 @@ internal static class Nucleus
             target, scratch.Masses, before);
     }
 
-    /// <summary>The bin in which the target is reached; <paramref name="before"/> is the weight of those above it.</summary>
+    /// <summary>The bin in which the target is reached; <paramref name="before"/> is the weight of the bins with larger values.</summary>
     private static int CriticalBin(
         ReadOnlySpan<float> values, ReadOnlySpan<float> weights, float max, float scale, double target, Span<double> masses, out double before)
     {
@@ -81,7 +81,7 @@ internal static class Nucleus
     }
 
     /// <summary>
-    /// Bin 0 holds the largest. Each operation keeps the order, so values of different bins are ordered as their bins are.
+    /// Bin 0 holds the largest values. Every operation preserves order, so values in different bins are ordered as their bins are.
     /// </summary>
     private static int BinOf(float value, float max, float scale) => Math.Min((int)((max - value) * scale), Bins - 1);
 }

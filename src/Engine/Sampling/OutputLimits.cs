@@ -3,12 +3,13 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Sampling;
 
-/// <summary>How many tokens a request may generate, and at least must.</summary>
+/// <summary>How many tokens a request may and must generate.</summary>
 internal static class OutputLimits
 {
     /// <summary>
-    /// max_tokens: the request's, else the model's max_new_tokens, else to the end of the context for a chat and 16 for a plain prompt;
-    /// never above the model's max_new_tokens, and cut to what the context leaves (the sequence then ends with "length").
+    /// Resolves max_tokens: the request's, else the model's max_new_tokens, else up to the end of the context for a chat and 16 for a
+    /// plain prompt. The result is capped at the model's max_new_tokens and at what the context leaves (the sequence then ends with
+    /// "length").
     /// </summary>
     public static int Resolve(SamplingParams request, SamplingContext context, RequestErrors errors)
     {
@@ -20,13 +21,13 @@ internal static class OutputLimits
         var room = Room(context);
         var wanted = request.MaxTokens ?? context.ModelDefaults.MaxNewTokens ?? (context.IsChat ? room : SamplingRules.DefaultMaxTokens);
         var limit = Math.Min(Math.Min(wanted, context.ModelDefaults.MaxNewTokens ?? int.MaxValue), room);
-        // A faulty max_tokens, or a prompt without room, is reported as that and not as min_tokens too.
+        // A faulty max_tokens, or a prompt without room, has its own error; do not report min_tokens as well.
         if (limit >= 1 && request.MinTokens > limit)
             errors.Add("min_tokens", request.MinTokens, $"0 to {limit}, the most tokens that max_tokens, the model and its context allow here");
         return limit;
     }
 
-    /// <summary>Refuses a prompt that leaves no room for one token.</summary>
+    /// <summary>Refuses a prompt that leaves no room for a single token.</summary>
     public static void CheckRoom(SamplingContext context)
     {
         if (Room(context) >= 1)
@@ -40,7 +41,7 @@ internal static class OutputLimits
             Field(context));
     }
 
-    /// <summary>Refuses a prompt that leaves no room for all the tokens that were asked for.</summary>
+    /// <summary>Refuses a prompt that leaves no room for all requested tokens.</summary>
     public static void CheckAllFit(SamplingParams request, SamplingContext context)
     {
         if (request.MaxTokens is not { } wanted || wanted <= Room(context))

@@ -1,8 +1,8 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): a counter-based generator. The draw of an output
-/// position is a function of seed, sequence and position alone, so that batching, preemption and recomputation cannot change it.
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): a counter-based generator. The random number of an
+/// output position depends only on seed, sequence and position, so batching, preemption and recomputation cannot change it.
 /// </summary>
 internal static class Philox
 {
@@ -14,8 +14,8 @@ internal static class Philox
 
     /// <summary>A uniform number in [0, 1) of 53 bits.</summary>
     /// <param name="seed">The request's seed; all 64 bits are the key.</param>
-    /// <param name="sequence">Which of the request's n sequences.</param>
-    /// <param name="position">Which output token, from 0.</param>
+    /// <param name="sequence">Index of the sequence among the request's n.</param>
+    /// <param name="position">Index of the output token, from 0.</param>
     public static double Uniform(ulong seed, int sequence, int position)
     {
         var (low, high, _, _) = Block((uint)position, (uint)sequence, 0, 0, (uint)seed, (uint)(seed >> 32));

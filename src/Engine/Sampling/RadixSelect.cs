@@ -1,21 +1,21 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// Selection without sorting: the k-th largest value, or the value where a sum of weights is reached. Values are read as unsigned keys of
-/// the same order and resolved 11, 11 and 10 bits at a time: three passes whatever the data, so no input is slow, and ties are exact.
+/// Selection without sorting: the k-th largest value, or the value at which a sum of weights is reached. Values are read as unsigned keys
+/// of the same order and resolved 11, 11 and 10 bits at a time. It always takes three passes, so no input is slow, and ties are exact.
 /// </summary>
 internal static class RadixSelect
 {
     public const int Bins = 2048;
 
-    /// <summary>Length of the scratch for masses, which the nucleus search shares.</summary>
+    /// <summary>Length of the scratch buffer for masses, which the nucleus search shares.</summary>
     public const int MassScratch = 4096;
     private const int Levels = 3;
 
-    /// <summary>The k-th largest value, k from 1 to the number of values; no value is NaN.</summary>
-    /// <param name="values">In any order; not changed.</param>
+    /// <summary>The k-th largest value, k from 1 to the number of values; no value may be NaN.</summary>
+    /// <param name="values">Values in any order; not changed.</param>
     /// <param name="k">1 is the largest.</param>
-    /// <param name="counts">Scratch of <see cref="Bins"/>.</param>
+    /// <param name="counts">Scratch buffer of length <see cref="Bins"/>.</param>
     public static float KthLargest(ReadOnlySpan<float> values, int k, Span<int> counts)
     {
         var prefix = 0u;
@@ -40,16 +40,16 @@ internal static class RadixSelect
     }
 
     /// <summary>
-    /// The smallest set of the largest values whose weights reach <paramref name="target"/>: a value belongs to it as long as the weights
-    /// of all before it (larger, or equal and earlier) are below the target. At least one value, all of them where rounding leaves the
-    /// target unreached.
+    /// The smallest set of the largest values whose weights reach <paramref name="target"/>. A value belongs to it if the weights of all
+    /// values before it (larger, or equal and earlier) sum to less than the target. The set has at least one value, and all of them if
+    /// rounding leaves the target unreached.
     /// </summary>
-    /// <param name="values">By ascending token id.</param>
-    /// <param name="weights">Of the same length; equal for equal values.</param>
+    /// <param name="values">Values, by ascending token id.</param>
+    /// <param name="weights">Weights of the values; equal for equal values.</param>
     /// <param name="ids">The token ids.</param>
-    /// <param name="target">Above 0.</param>
-    /// <param name="masses">Scratch of <see cref="Bins"/>.</param>
-    /// <param name="before">The weight of larger values that are not among these.</param>
+    /// <param name="target">The weight to reach, above 0.</param>
+    /// <param name="masses">Scratch buffer of length <see cref="Bins"/>.</param>
+    /// <param name="before">The weight of larger values that are not among <paramref name="values"/>.</param>
     public static Cut ReachMass(
         ReadOnlySpan<float> values, ReadOnlySpan<float> weights, ReadOnlySpan<int> ids, double target, Span<double> masses, double before = 0)
     {
@@ -58,7 +58,7 @@ internal static class RadixSelect
         for (var level = 0; level < Levels; level++)
         {
             var shift = Shift(level);
-            // -1 marks an empty bin: a bin of tokens whose weights round to 0 is not empty.
+            // -1 marks an empty bin; a bin of tokens whose weights round to 0 is not empty.
             masses[..Bins].Fill(-1);
             for (var i = 0; i < values.Length; i++)
             {
@@ -86,7 +86,8 @@ internal static class RadixSelect
     }
 
     /// <summary>
-    /// The bin in which the target is reached, or the last one that holds anything; <paramref name="before"/> gains those above it.
+    /// The bin in which the target is reached, or the last bin that is not empty; adds the bins of larger values to
+    /// <paramref name="before"/>.
     /// </summary>
     private static int ReachBin(ReadOnlySpan<double> masses, double target, ref double before)
     {
@@ -118,7 +119,7 @@ internal static class RadixSelect
         _ => key >> 10 == prefix >> 10,
     };
 
-    /// <summary>A key that orders as the float does. Adding zero makes -0 the 0 that it equals.</summary>
+    /// <summary>An unsigned key with the order of the float. Adding zero turns -0 into 0, which it equals.</summary>
     private static uint Key(float value)
     {
         var bits = BitConverter.SingleToUInt32Bits(value + 0f);

@@ -2,31 +2,33 @@ using LocalLlm.Grammars;
 
 namespace LocalLlm.Sampling;
 
-/// <summary>From what a request says of its response's structure to a grammar over the model's vocabulary. Thread-safe.</summary>
-/// <param name="text">The vocabulary of plain text, made when it is first needed.</param>
-/// <param name="textAndMarks">The vocabulary with the tokens that mark calls of tools.</param>
+/// <summary>Compiles the structure that a request asks for into a grammar over the model's vocabulary. Thread-safe.</summary>
+/// <param name="text">The vocabulary of plain text, created on first use.</param>
+/// <param name="textAndMarks">The same with the tokens that mark tool calls.</param>
 internal sealed class ResponseGrammars(Lazy<TokenTrie> text, Lazy<TokenTrie> textAndMarks)
 {
     private readonly GrammarCompiler _compiler = new();
 
-    /// <summary>The grammar of a response.</summary>
-    /// <param name="structure">What it must be; null: any text.</param>
-    /// <param name="tools">The tools that it may, or must, call; null: none.</param>
-    /// <exception cref="GrammarException">A part is malformed, too large, or says not exactly one thing.</exception>
+    /// <summary>Compiles the grammar of a response.</summary>
+    /// <param name="structure">The response's structure; null: any text.</param>
+    /// <param name="tools">The tools that the response may or must call; null: none.</param>
+    /// <exception cref="GrammarException">A part is malformed or too large, or the structure does not set exactly one
+    /// property.</exception>
     public CompiledGrammar Compile(StructuredOutputs? structure, ToolCallStructure? tools) => Compile(SourceOf(structure, tools));
 
-    /// <summary>The grammar of a source, which <see cref="CompiledGrammar.Source"/> of an earlier one may be.</summary>
-    /// <param name="source">What a response must be.</param>
+    /// <summary>Compiles a source, such as the <see cref="CompiledGrammar.Source"/> of an earlier grammar.</summary>
+    /// <param name="source">What a response must conform to.</param>
     /// <exception cref="GrammarException">A part is malformed or too large.</exception>
     public CompiledGrammar Compile(GrammarSource source) => _compiler.Compile(source, (source.WritesSpecialTokens ? textAndMarks : text).Value);
 
     /// <summary>
-    /// Over the same vocabulary, with grammars of its own: a grammar learns as it is used, and those who use it must be on one thread.
+    /// A compiler over the same vocabulary with grammars of its own. A grammar learns as it is used, so all its users must be on one
+    /// thread.
     /// </summary>
     public ResponseGrammars ForAnotherThread() => new(text, textAndMarks);
 
-    /// <summary>What the grammar of a response is compiled from.</summary>
-    /// <exception cref="GrammarException">The structure says not exactly one thing, or there is no such tool.</exception>
+    /// <summary>The source of a response's grammar.</summary>
+    /// <exception cref="GrammarException">The structure does not set exactly one property, or names an unknown tool.</exception>
     public static GrammarSource SourceOf(StructuredOutputs? structure, ToolCallStructure? tools) =>
         tools is null ? Source(structure!) : ToolGrammar.Create(tools, structure is null ? null : Source(structure));
 

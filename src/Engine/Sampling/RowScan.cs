@@ -5,8 +5,9 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// One pass over a row of logits: its maximum, whether all of it is finite (or -Infinity), and the maxima of small groups, with which later
-/// passes skip almost all of the row. A block is 1,024 neighbours; group l of a block holds its elements l, l + 16, l + 32 …
+/// One pass over a row of logits. It finds the maximum, whether every element is finite or -Infinity, and the maxima of small groups,
+/// which let later passes skip almost all of the row. A block has 1,024 consecutive elements; group l of a block holds its elements l, l +
+/// 16, l + 32 …
 /// </summary>
 internal sealed class RowScan(int vocabularySize)
 {
@@ -21,7 +22,7 @@ internal sealed class RowScan(int vocabularySize)
 
     public float Max { get; private set; }
 
-    /// <summary>Every element is finite or -Infinity, and at least one is finite.</summary>
+    /// <summary>Whether every element is finite or -Infinity, and at least one is finite.</summary>
     public bool IsValid { get; private set; }
 
     public static int Blocks(int length) => (length + Block - 1) / Block;
@@ -49,7 +50,7 @@ internal sealed class RowScan(int vocabularySize)
                 largest = Vector512.Max(largest, Vector512.Max(a.AsUInt32() & magnitude, b.AsUInt32() & magnitude));
             }
 
-            // At most one whole vector and a tail are left, both in the last block.
+            // At most one whole vector and a tail remain, both in the last block.
             for (; i < end; i += Lanes)
             {
                 var tail = i + Lanes <= end ? VectorMath.Load(row, i) : VectorMath.LoadTail(row[i..]);
@@ -63,7 +64,7 @@ internal sealed class RowScan(int vocabularySize)
         }
 
         Max = VectorMath.Max(all);
-        // Infinity's magnitude is that of -Infinity, which is legal; NaN's is above, and +Infinity shows in the maximum.
+        // -Infinity is legal and has the same magnitude as Infinity; a NaN's magnitude is larger, and +Infinity shows in the maximum.
         IsValid = float.IsFinite(Max) && !Vector512.GreaterThanAny(largest, Vector512.Create(Infinity));
     }
 
@@ -74,11 +75,11 @@ internal sealed class RowScan(int vocabularySize)
         return start + row[start..].IndexOf(Max);
     }
 
-    /// <summary>Collects the elements of at least <paramref name="threshold"/>, by ascending index; returns how many.</summary>
+    /// <summary>Collects the elements that are at least <paramref name="threshold"/>, by ascending index; returns their number.</summary>
     /// <param name="row">The scanned row.</param>
-    /// <param name="threshold">The least element to take.</param>
-    /// <param name="ids">Room for the row's length and <see cref="Lanes"/> more: whole vectors are written.</param>
-    /// <param name="values">As <paramref name="ids"/>.</param>
+    /// <param name="threshold">The smallest value to take.</param>
+    /// <param name="ids">Receives the indices. Needs the row's length plus <see cref="Lanes"/>, because whole vectors are written.</param>
+    /// <param name="values">Receives the values; needs the same room.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public int Gather(ReadOnlySpan<float> row, float threshold, Span<int> ids, Span<float> values)
     {

@@ -2,17 +2,17 @@ using System.Text.Json.Serialization;
 
 namespace LocalLlm.Sampling;
 
-/// <summary>What one row of logits gave.</summary>
-/// <param name="TokenId">The token, or -1 where <paramref name="Error"/> says why there is none.</param>
-/// <param name="Logprobs">The log-probabilities, where the request asks for them.</param>
+/// <summary>The result of sampling one row of logits.</summary>
+/// <param name="TokenId">The token, or -1 if there is an <paramref name="Error"/>.</param>
+/// <param name="Logprobs">The log-probabilities, if the request asks for them.</param>
 /// <param name="Error">Why there is no token.</param>
-/// <param name="Cause">The error in the caller's words, where more is known than <paramref name="Error"/> says.</param>
+/// <param name="Cause">The error in words for the caller, if more is known than <paramref name="Error"/> says.</param>
 [method: JsonConstructor]
 internal readonly record struct SampledToken(int TokenId, TokenLogprobs? Logprobs = null, SampleError Error = SampleError.None, SequenceFailure? Cause = null)
 {
     public static SampledToken Failed(SampleError error, SequenceFailure? cause = null) => new(-1, null, error, cause);
 
-    /// <summary>The error as the caller of the request sees it, or null.</summary>
+    /// <summary>The error in words for the caller of the request, or null.</summary>
     public SequenceFailure? ToFailure() => Error switch
     {
         SampleError.None => null,

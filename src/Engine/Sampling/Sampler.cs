@@ -5,16 +5,16 @@ namespace LocalLlm.Sampling;
 /// <summary>
 /// Chooses the next token of each row of logits, in the order of vLLM's V1 sampler:
 /// <list type="number">
-/// <item>raw log-probabilities are those of the model's own logits, before anything else;</item>
+/// <item>raw log-probabilities are those of the model's own logits, before any processing;</item>
 /// <item>grammar mask and allowed_token_ids, bad_words, min_tokens, logit_bias, penalties (<see cref="LogitsProcessors"/>);</item>
-/// <item>greedy: the largest logit, the lowest id among equals;</item>
+/// <item>greedy: the largest logit, the lowest id among equal ones;</item>
 /// <item>otherwise temperature, min_p, top_k, top_p, and one draw (<see cref="Categorical"/>);</item>
-/// <item>processed log-probabilities are those of what was drawn from.</item>
+/// <item>processed log-probabilities are those of the distribution that the token was drawn from.</item>
 /// </list>
 /// </summary>
 /// <remarks>
-/// A row's result depends on its logits and its sequence alone, never on the batch. Logits are read, not changed. Rows with NaN, +Infinity
-/// or nothing but -Infinity give an error of their own. Thread-safe for distinct states; scratch memory is pooled per concurrent row, and a
+/// A row's result depends only on its logits and its sequence, never on the batch. Logits are read, not changed. Rows with NaN, +Infinity
+/// or only -Infinity yield an error for that row. Thread-safe for distinct states; scratch memory is pooled per concurrent row, and a
 /// step without log-probabilities allocates nothing.
 /// </remarks>
 internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = LogprobsMode.RawLogprobs)
@@ -41,9 +41,9 @@ internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = Lo
     }
 
     /// <summary>The log-probabilities of a prompt position.</summary>
-    /// <param name="logits">[vocab]: the model's logits at the position.</param>
-    /// <param name="nextTokenId">The prompt's token after it.</param>
-    /// <param name="count">How many of the best, as validated.</param>
+    /// <param name="logits">[vocab], the model's logits at the position.</param>
+    /// <param name="nextTokenId">The next token of the prompt.</param>
+    /// <param name="count">How many of the best tokens to return; already validated.</param>
     /// <exception cref="EngineException">The logits are not finite (<see cref="EngineErrorKind.GenerationFailed"/>).</exception>
     public TokenLogprobs PromptLogprobs(ReadOnlySpan<float> logits, int nextTokenId, int count)
     {

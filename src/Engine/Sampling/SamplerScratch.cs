@@ -1,20 +1,20 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// The buffers that sampling one row needs, reused from row to row by one thread at a time. About 2.6 MB for 152,064 tokens.
+/// The buffers for sampling one row. One thread at a time reuses them from row to row. About 2.6 MB for 152,064 tokens.
 /// </summary>
 internal sealed class SamplerScratch(int vocabularySize)
 {
     /// <summary>[vocab]: the row after the processors.</summary>
     public float[] Row { get; } = new float[vocabularySize];
 
-    /// <summary>[vocab], of which the candidates fill the beginning: their ids, ascending.</summary>
+    /// <summary>[vocab]: the candidates' ids, ascending, at the beginning of the buffer.</summary>
     public int[] Ids { get; } = new int[vocabularySize + RowScan.Lanes];
 
-    /// <summary>The candidates' logits, beside <see cref="Ids"/>.</summary>
+    /// <summary>The candidates' logits, parallel to <see cref="Ids"/>.</summary>
     public float[] Values { get; } = new float[vocabularySize + RowScan.Lanes];
 
-    /// <summary>The candidates' weights, beside <see cref="Ids"/>.</summary>
+    /// <summary>The candidates' weights, parallel to <see cref="Ids"/>.</summary>
     public float[] Weights { get; } = new float[vocabularySize];
 
     public double[] BlockMasses { get; } = new double[RowScan.Blocks(vocabularySize)];
@@ -30,9 +30,9 @@ internal sealed class SamplerScratch(int vocabularySize)
 
     public float[] MemberWeights { get; } = new float[Nucleus.MaxMembers];
 
-    /// <summary>The model's row.</summary>
+    /// <summary>Scan of the model's row.</summary>
     public RowScan RawScan { get; } = new(vocabularySize);
 
-    /// <summary>The processed row, where processors are active.</summary>
+    /// <summary>Scan of the processed row, if processors are active.</summary>
     public RowScan ProcessedScan { get; } = new(vocabularySize);
 }

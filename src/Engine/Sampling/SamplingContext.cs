@@ -6,7 +6,7 @@ internal sealed record SamplingContext
     /// <summary>Width of a row of logits; every token id of a request is below it.</summary>
     public required int VocabularySize { get; init; }
 
-    /// <summary>Most tokens of prompt and output together.</summary>
+    /// <summary>Maximum number of tokens of prompt and output together.</summary>
     public required int MaxModelLen { get; init; }
 
     /// <summary>Tokens of the prompt.</summary>
@@ -18,34 +18,34 @@ internal sealed record SamplingContext
     /// <summary>Whether prompt and max_tokens together must fit into the context.</summary>
     public bool MustFit { get; init; }
 
-    /// <summary>What generation_config.json says, or <see cref="ModelSamplingDefaults.None"/>.</summary>
+    /// <summary>The defaults in generation_config.json, or <see cref="ModelSamplingDefaults.None"/>.</summary>
     public ModelSamplingDefaults ModelDefaults { get; init; } = ModelSamplingDefaults.None;
 
     /// <summary>
-    /// The tokenizer's end-of-sequence id and all of generation_config.json's. Ids outside of the vocabulary are left out.
+    /// The tokenizer's end-of-sequence id and all those in generation_config.json. Ids outside the vocabulary are left out.
     /// </summary>
     public IReadOnlyList<int> EosTokenIds { get; init; } = [];
 
-    /// <summary>The tokens that begin and end a thought, where the tokenizer has both.</summary>
+    /// <summary>The tokens that begin and end a thought, if the tokenizer has both.</summary>
     public ThinkingTokens? Thinking { get; init; }
 
     /// <summary>
-    /// The tools of a chat, if its calls are to be guaranteed, or could take the place of a structure; null: there are none.
+    /// The tools of a chat, if its calls must be guaranteed or could take the place of a structure; null: none.
     /// </summary>
     public ToolCallStructure? Tools { get; init; }
 
-    /// <summary>Creates grammars; null where the engine runs without a tokenizer.</summary>
+    /// <summary>Compiles grammars; null if the engine runs without a tokenizer.</summary>
     public ResponseGrammars? Grammars { get; init; }
 
-    /// <summary>Most log-probabilities per position; -1 is no cap.</summary>
+    /// <summary>Maximum number of log-probabilities per position; -1: no limit.</summary>
     public int MaxLogprobs { get; init; } = 20;
 
-    /// <summary>Most sequences of one request (vLLM: VLLM_MAX_N_SEQUENCES).</summary>
+    /// <summary>Maximum number of sequences of one request (vLLM: VLLM_MAX_N_SEQUENCES).</summary>
     public int MaxSequences { get; init; } = 16384;
 
     /// <summary>
-    /// Encodes text to ids; the flag adds special tokens. Null where the engine runs without a tokenizer: then stop strings and
-    /// bad words are refused and nothing is detokenised.
+    /// Encodes text to ids; the flag adds special tokens. Null if the engine runs without a tokenizer: stop strings and bad words are then
+    /// refused, and nothing is detokenised.
     /// </summary>
     public Func<string, bool, int[]>? Tokenize { get; init; }
 

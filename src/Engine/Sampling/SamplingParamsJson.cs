@@ -4,26 +4,26 @@ using LocalLlm.Requests;
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// Reads <see cref="SamplingParams"/> from a JSON object that names the fields as vLLM and the OpenAI API do
+/// Reads <see cref="SamplingParams"/> from a JSON object with the field names of vLLM and the OpenAI API
 /// (<c>top_p</c>, <c>max_tokens</c> or <c>max_completion_tokens</c>, <c>logprobs</c> as a number, or as a boolean with
 /// <c>top_logprobs</c>).
 /// </summary>
 public static class SamplingParamsJson
 {
-    /// <summary>Reads the sampling fields; types are checked here, ranges when the engine takes the request.</summary>
-    /// <param name="element">The object; other fields may stand beside the sampling fields. A null value counts as absent.</param>
-    /// <param name="unknownFields">Names of the object that are no sampling field: the caller refuses, logs or reads them.</param>
+    /// <summary>Reads the sampling fields. Types are checked here, ranges when the engine takes the request.</summary>
+    /// <param name="element">The object; it may have other fields too. A null value counts as absent.</param>
+    /// <param name="unknownFields">Names in the object that are not sampling fields: the caller refuses, logs or reads them.</param>
     /// <returns>The parameters, still untrusted: their ranges are unchecked.</returns>
     /// <exception cref="EngineException">
-    /// <see cref="EngineErrorKind.InvalidRequest"/>, listing every fault: a wrong type, a number that is not finite, not whole or
-    /// beyond its type, a field given twice, a vLLM field that this engine does not support.
+    /// <see cref="EngineErrorKind.InvalidRequest"/>, listing every fault: a wrong type, a number that is not finite, not an integer or
+    /// out of its type's range, a field given twice, a vLLM field that this engine does not support.
     /// </exception>
     public static SamplingParams Parse(JsonElement element, out IReadOnlyList<string> unknownFields) => Parse(element, [], out unknownFields);
 
     /// <inheritdoc cref="Parse(JsonElement, out IReadOnlyList{string})"/>
     /// <param name="element">The object.</param>
-    /// <param name="ownFields">Fields that the caller reads itself: they are neither refused nor unknown.</param>
-    /// <param name="unknownFields">Names of the object that are neither.</param>
+    /// <param name="ownFields">Fields that the caller reads itself: they are neither refused nor reported as unknown.</param>
+    /// <param name="unknownFields">Names in the object that are neither sampling fields nor the caller's own.</param>
     public static SamplingParams Parse(JsonElement element, IReadOnlyCollection<string> ownFields, out IReadOnlyList<string> unknownFields)
     {
         if (element.ValueKind != JsonValueKind.Object)
@@ -73,12 +73,12 @@ public static class SamplingParamsJson
 
     private static int? MaxTokens(JsonFields fields)
     {
-        // Both are read, so that a malformed max_tokens is reported even where it loses.
+        // Read both, so that a malformed max_tokens is reported even if max_completion_tokens overrides it.
         var deprecated = fields.Integer("max_tokens");
         return fields.Integer("max_completion_tokens") ?? deprecated;
     }
 
-    /// <summary>vLLM: a count. OpenAI chat: true (with the count in top_logprobs, 0 when absent) or false.</summary>
+    /// <summary>In vLLM a count. In OpenAI's chat API true or false, with the count in top_logprobs (0 if absent).</summary>
     private static int? Logprobs(JsonFields fields, RequestErrors errors)
     {
         var top = fields.Integer("top_logprobs");

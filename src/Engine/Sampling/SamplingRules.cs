@@ -1,8 +1,8 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// The range of each sampling field, as predicate and as words. Each predicate states what is allowed, never what is not:
-/// a comparison with NaN is false, so NaN is refused everywhere (CVE-2026-54235 was a guard written the other way round).
+/// The range of each sampling field, as a predicate and as words. Each predicate states what is allowed, never what is not:
+/// a comparison with NaN is false, so NaN is refused everywhere (CVE-2026-54235 was a check written the other way round).
 /// </summary>
 internal static class SamplingRules
 {
@@ -33,6 +33,6 @@ internal static class SamplingRules
 
     public static bool IsPenalty(double value) => value is >= -2 and <= 2;
 
-    /// <summary>Logits are float32: a divisor that is 0 or infinite there would make NaN of a zero logit.</summary>
+    /// <summary>Logits are float32: a divisor that is 0 or infinite there would turn a zero logit into NaN.</summary>
     public static bool IsRepetitionPenalty(double value) => float.IsNormal((float)value) && value > 0;
 }

@@ -3,8 +3,8 @@ using LocalLlm.Grammars;
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// What sampling remembers of one sequence: its parameters, its generator (seed, index, position) and the tokens so far, as far as a
-/// processor needs them. Its owner appends each token once; a preempted sequence keeps its state, or makes an equal one from its tokens.
+/// The sampling state of one sequence: its parameters, its generator (seed, index, position) and those of its tokens that a processor
+/// needs. The owner appends each token once. A preempted sequence keeps its state, or recreates an equal one from its tokens.
 /// Not thread-safe; distinct states are independent.
 /// </summary>
 internal sealed class SamplingState
@@ -17,12 +17,11 @@ internal sealed class SamplingState
     private int _tailLength;
 
     /// <param name="sampling">The request's parameters.</param>
-    /// <param name="index">Which of the request's n sequences; each draws from a stream of its own.</param>
-    /// <param name="drawnSeed">Used where the request has no seed; the caller draws it once per request from the engine's
-    /// generator.</param>
-    /// <param name="promptTokenIds">The whole prompt. Not kept.</param>
-    /// <param name="outputTokenIds">The output so far, where a sequence is taken up again.</param>
-    /// <param name="grammar">Compiled from <see cref="ValidatedSampling.Grammar"/>; null: any text.</param>
+    /// <param name="index">The sequence's index among the request's n; each has a random stream of its own.</param>
+    /// <param name="drawnSeed">The seed if the request has none. The caller draws it once per request from the engine's generator.</param>
+    /// <param name="promptTokenIds">The whole prompt; not kept.</param>
+    /// <param name="outputTokenIds">The output so far, if a sequence is resumed.</param>
+    /// <param name="grammar">The grammar compiled from <see cref="ValidatedSampling.Grammar"/>; null: any text.</param>
     public SamplingState(
         ValidatedSampling sampling,
         int index,
@@ -43,7 +42,7 @@ internal sealed class SamplingState
             longest = Math.Max(longest, word.Length - 1);
         _tail = longest == 0 ? [] : new int[longest];
 
-        // Only the repetition penalty looks at the prompt.
+        // Only the repetition penalty depends on the prompt.
         if (sampling.RepetitionPenalty != 1)
         {
             foreach (var id in promptTokenIds)
@@ -60,12 +59,12 @@ internal sealed class SamplingState
 
     public ulong Seed { get; }
 
-    /// <summary>Tokens generated so far: the position of the next draw.</summary>
+    /// <summary>Number of tokens generated so far, which is the position of the next draw.</summary>
     public int OutputLength { get; private set; }
 
     /// <summary>
-    /// Tokens that a grammar allows next: bit i of word i / 32, tokens beyond the last word are forbidden. Empty: all are allowed. Valid
-    /// until the next token.
+    /// Tokens that a grammar allows next: bit i % 32 of word i / 32 stands for token i, and tokens beyond the last word are forbidden.
+    /// Empty: all are allowed. Valid until the next token.
     /// </summary>
     public ReadOnlyMemory<uint> AllowedMask
     {
@@ -74,35 +73,35 @@ internal sealed class SamplingState
     }
 
     /// <summary>
-    /// Creates <see cref="AllowedMask"/> for the next token. Grammars are shared: to be called on the engine loop's thread before rows are
-    /// sampled in parallel.
+    /// Computes <see cref="AllowedMask"/> for the next token. Grammars are shared, so call this on the engine loop's thread before rows
+    /// are sampled in parallel.
     /// </summary>
     public void PrepareMask() => _grammar?.Mask();
 
     /// <inheritdoc cref="GrammarSession.ThoughtOwingText"/>
     public (int Close, IReadOnlyList<int> Ends)? ThoughtOwingText => _grammar?.ThoughtOwingText;
 
-    /// <summary>Why the grammar allows no token any more, as the caller sees it; null: it is not the grammar's fault.</summary>
+    /// <summary>Why the grammar allows no token any more, in words for the caller; null: the grammar is not the cause.</summary>
     public SequenceFailure? GrammarFailure => _grammar?.Failure is { } failure && Sampling.Grammar?.Field is { } name
         ? new(EngineErrorKind.InvalidRequest, $"{name}: {failure}", name)
         : null;
 
-    /// <summary>The only token that may come next, whatever else is asked for; null: no such token.</summary>
+    /// <summary>The only token that may come next, overriding everything else; null: no such token.</summary>
     public int? ForcedTokenId => _thinking?.ForcedTokenId;
 
-    /// <summary>Null where no penalty is on.</summary>
+    /// <summary>Token counts; null if no penalty is on.</summary>
     public TokenCounts? Counts => _counts;
 
     /// <summary>The output's last tokens, as many as the longest bad word can match.</summary>
     public ReadOnlySpan<int> Tail => _tail.AsSpan(0, _tailLength);
 
-    /// <summary>The next draw in [0, 1); asking twice for the same position gives the same number.</summary>
+    /// <summary>The next random number in [0, 1); the same for every call at the same position.</summary>
     public double NextUniform => UniformAt(OutputLength);
 
-    /// <summary>The draw in [0, 1) of an output position.</summary>
+    /// <summary>The random number in [0, 1) of an output position.</summary>
     public double UniformAt(int position) => Philox.Uniform(Seed, Index, position);
 
-    /// <summary>Takes the token that was generated.</summary>
+    /// <summary>Appends the generated token.</summary>
     public void Append(int tokenId)
     {
         OutputLength++;

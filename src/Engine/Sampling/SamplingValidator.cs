@@ -4,24 +4,24 @@ using LocalLlm.Requests;
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// The one way from untrusted <see cref="SamplingParams"/> to <see cref="ValidatedSampling"/>: resolves request → generation_config.json →
-/// vLLM's default, checks every rule of vLLM's table, and reports all faults in one exception. Nothing is allocated in proportion to a
-/// number of the request.
+/// The one way from untrusted <see cref="SamplingParams"/> to <see cref="ValidatedSampling"/>. It resolves request →
+/// generation_config.json → vLLM's default, checks every rule of vLLM's table, and reports all faults in one exception. It allocates
+/// nothing whose size is a number from the request.
 /// </summary>
 internal static class SamplingValidator
 {
     /// <summary>Validates one request.</summary>
     /// <exception cref="EngineException">
-    /// <see cref="EngineErrorKind.InvalidRequest"/> listing every fault, or <see cref="EngineErrorKind.ContextLengthExceeded"/> where the
-    /// only one is a prompt that leaves no room for a token.
+    /// <see cref="EngineErrorKind.InvalidRequest"/> listing every fault, or <see cref="EngineErrorKind.ContextLengthExceeded"/> if the
+    /// only fault is a prompt that leaves no room for a token.
     /// </exception>
     public static ValidatedSampling Validate(SamplingParams request, SamplingContext context) => Validate(request, context, out _);
 
     /// <inheritdoc cref="Validate(SamplingParams, SamplingContext)"/>
     /// <param name="request">The parameters.</param>
-    /// <param name="context">What they are validated against.</param>
+    /// <param name="context">What to validate against.</param>
     /// <param name="grammar">
-    /// The grammar, which was compiled to see that it can be. Whoever holds it keeps it in the compiler's cache.
+    /// The grammar, compiled to check that it can be. Holding it keeps it in the compiler's cache.
     /// </param>
     public static ValidatedSampling Validate(SamplingParams request, SamplingContext context, out CompiledGrammar? grammar)
     {
@@ -45,7 +45,7 @@ internal static class SamplingValidator
         var presence = Checked("presence_penalty", request.PresencePenalty, SamplingRules.IsPenalty, SamplingRules.PenaltyRange, errors);
         var frequency = Checked("frequency_penalty", request.FrequencyPenalty, SamplingRules.IsPenalty, SamplingRules.PenaltyRange, errors);
 
-        // vLLM raises a small temperature before it asks whether the request is greedy: only 0 itself is.
+        // vLLM raises a small temperature before it checks for greedy: only 0 itself is greedy.
         if (temperature is > 0 and < SamplingRules.MinTemperature)
             temperature = SamplingRules.MinTemperature;
         var greedy = temperature == 0;
@@ -54,7 +54,7 @@ internal static class SamplingValidator
         else if (greedy && request.N > 1)
             errors.Add("n", request.N, "1 with temperature 0, as greedy sequences are all the same: raise temperature or set n to 1");
 
-        // The longest output comes last: a prompt that is too long is its own kind of error where nothing else is wrong.
+        // Check the output's length last: a prompt that is too long has an error kind of its own, used only if nothing else is wrong.
         var stop = Stop(request, context, errors);
         var ids = new TokenIdRules(context.VocabularySize, errors);
         var stopTokenIds = ids.Set("stop_token_ids", request.StopTokenIds);
@@ -138,7 +138,7 @@ internal static class SamplingValidator
 
     private static (ResponseGrammar?, CompiledGrammar?) Grammar(StructuredOutputs? structure, SamplingContext context, RequestErrors errors)
     {
-        // Tools that an answer may call take the place of its structure.
+        // Tool calls may take the place of the response's structure.
         var tools = context.Tools is { } given && (given.IsNeeded || structure is not null) ? given : null;
         if (structure is null && tools is null)
             return default;
@@ -203,7 +203,7 @@ internal static class SamplingValidator
         return [.. given];
     }
 
-    /// <summary>-1 asks for all: the vocabulary's size, which the cap must allow.</summary>
+    /// <summary>-1 asks for all: it becomes the vocabulary's size, which the limit must allow.</summary>
     private static int? Logprobs(string field, int? given, SamplingContext context, RequestErrors errors)
     {
         if (given is not { } count)

@@ -6,9 +6,9 @@ namespace LocalLlm.Sampling;
 /// <param name="Parameter">The request's field to blame, or null.</param>
 internal sealed record SequenceFailure(EngineErrorKind Kind, string Message, string? Parameter = null)
 {
-    /// <summary>The failure that an exception reports.</summary>
+    /// <summary>Converts an exception.</summary>
     public static SequenceFailure From(EngineException failure) => new(failure.Kind, failure.Message, failure.Parameter);
 
-    /// <summary>The exception that the caller gets.</summary>
+    /// <summary>The exception for the caller.</summary>
     public EngineException ToException() => new(Kind, Message, Parameter);
 }

@@ -10,7 +10,7 @@ internal static class StructuredOutputsJson
     private const string Format = "response_format";
     private const string Schema = "schema";
 
-    /// <summary>What the two fields ask for; null: nothing.</summary>
+    /// <summary>The structure that the two fields ask for; null: none.</summary>
     public static StructuredOutputs? Read(JsonElement? structured, JsonElement? format, RequestErrors errors)
     {
         var fromFormat = format is { } given ? ReadFormat(given, errors) : null;
@@ -56,8 +56,8 @@ internal static class StructuredOutputsJson
         return read;
     }
 
-    // The members that say what is asked for, and the types that have them. Together, Fireworks and llama.cpp write a schema beside the
-    // type, and patterns and grammars as types of their own.
+    // The members that define a structure, and the types that have them. Together, Fireworks and llama.cpp put the schema beside the type,
+    // and have types of their own for patterns and grammars.
     private static readonly Dictionary<string, string[]> MembersOfTypes = new(StringComparer.Ordinal)
     {
         ["text"] = [],
@@ -130,14 +130,14 @@ internal static class StructuredOutputsJson
         };
     }
 
-    // No schema, or one that says nothing.
+    // No schema, or an empty one.
     private static bool IsOpen(JsonElement? schema) =>
         schema is not { } given || (given.ValueKind == JsonValueKind.Object && !given.EnumerateObject().Any());
 
     private static string Owner(string member) =>
         string.Join(" or ", MembersOfTypes.Where(type => type.Value.Contains(member)).Select(type => type.Key));
 
-    // Null stands for an absent member.
+    // Null counts as absent.
     private static JsonElement? Member(JsonElement holder, string name) =>
         holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null
             ? value

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// How often each token stands in a sequence's output, and which tokens stand in its prompt: only tokens that occur take memory.
-/// Open addressing over two parallel lists, so that a step walks a dense list and allocates nothing but an occasional doubling.
+/// Counts each token in a sequence's output, and records which tokens its prompt has. Only tokens that occur take memory.
+/// Open addressing over two parallel lists: a step walks a dense list and allocates nothing but an occasional doubling.
 /// </summary>
 internal sealed class TokenCounts
 {
@@ -17,7 +17,7 @@ internal sealed class TokenCounts
     /// <summary>Every distinct token of prompt and output.</summary>
     public ReadOnlySpan<int> Ids => _ids.AsSpan(0, Distinct);
 
-    /// <summary>How often the output holds each of <see cref="Ids"/>; 0 for a token of the prompt alone.</summary>
+    /// <summary>How often each of <see cref="Ids"/> occurs in the output; 0 for a token of the prompt alone.</summary>
     public ReadOnlySpan<int> Counts => _counts.AsSpan(0, Distinct);
 
     private int Distinct { get; set; }
@@ -26,7 +26,7 @@ internal sealed class TokenCounts
 
     public void AddOutput(int id)
     {
-        // Finding may replace the array of counts, so it comes first.
+        // Find may replace the array of counts, so call it first.
         var index = Find(id);
         _counts[index]++;
     }

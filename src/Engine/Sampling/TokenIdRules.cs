@@ -2,7 +2,7 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Sampling;
 
-/// <summary>Checks the fields that hold token ids. Their lengths are bounded by the vocabulary before anything is copied.</summary>
+/// <summary>Checks the fields that hold token ids. The vocabulary bounds their lengths before anything is copied.</summary>
 internal sealed class TokenIdRules(int vocabularySize, RequestErrors errors)
 {
     private const int MaxReported = 3;
@@ -11,7 +11,7 @@ internal sealed class TokenIdRules(int vocabularySize, RequestErrors errors)
     public HashSet<int> Set(string field, IReadOnlyList<int>? ids) =>
         ids is null || !AreValid(field, ids, ids.Count) ? [] : [.. ids];
 
-    /// <summary>The ids ascending and without duplicates; null is "all".</summary>
+    /// <summary>The ids, ascending and without duplicates; null: all tokens.</summary>
     public int[]? Allowed(IReadOnlyList<int>? ids)
     {
         const string field = "allowed_token_ids";
@@ -22,7 +22,7 @@ internal sealed class TokenIdRules(int vocabularySize, RequestErrors errors)
         return AreValid(field, ids, ids.Count) ? [.. ids.Distinct().Order()] : [];
     }
 
-    /// <summary>Ids ascending, and their values clamped to -100…100.</summary>
+    /// <summary>The ids, ascending, and their values clamped to -100…100.</summary>
     public (int[] Ids, float[] Values) Biases(IReadOnlyDictionary<int, double>? biases)
     {
         const string field = "logit_bias";

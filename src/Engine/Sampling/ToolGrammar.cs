@@ -4,19 +4,19 @@ using LocalLlm.Parsing;
 
 namespace LocalLlm.Sampling;
 
-/// <summary>What a response with tools must keep to.</summary>
+/// <summary>What a response with tools must conform to.</summary>
 /// <param name="Format">How the model writes calls.</param>
-/// <param name="Tools">The tools as in OpenAI's API.</param>
-/// <param name="Choice">Whether it must call.</param>
+/// <param name="Tools">The tools in the form of OpenAI's API.</param>
+/// <param name="Choice">Whether the response must call tools.</param>
 internal sealed record ToolCallStructure(ToolCallFormat Format, JsonElement Tools, ToolChoice Choice)
 {
-    /// <summary>Whether calls are guaranteed at all: they are required, or a tool is strict.</summary>
+    /// <summary>Whether calls must be guaranteed: they are required, or a tool is strict.</summary>
     public bool IsNeeded => Choice.IsRequired || (Tools.ValueKind == JsonValueKind.Array && Tools.EnumerateArray().Any(tool => ToolGrammar.FunctionOf(tool) is { } function && ToolGrammar.IsStrict(function)));
 }
 
 /// <summary>
-/// Responses that call tools, as the source of a grammar: the format's marks as text, names of the given tools, arguments by their
-/// schemas.
+/// Builds the grammar source for responses that call tools: the format's marks as text, the names of the given tools, and arguments by
+/// their schemas.
 /// </summary>
 internal sealed class ToolGrammar
 {
@@ -33,8 +33,8 @@ internal sealed class ToolGrammar
 
     /// <summary>The source of a response's grammar.</summary>
     /// <param name="structure">The tools.</param>
-    /// <param name="otherwise">What a response without calls must be; null: any text.</param>
-    /// <exception cref="GrammarException">There is no such tool, or one has a name that cannot be written.</exception>
+    /// <param name="otherwise">What a response without calls must conform to; null: any text.</param>
+    /// <exception cref="GrammarException">The tool does not exist, or a tool's name cannot be written.</exception>
     public static GrammarSource Create(ToolCallStructure structure, GrammarSource? otherwise)
     {
         var grammar = new ToolGrammar(structure);
@@ -44,11 +44,11 @@ internal sealed class ToolGrammar
         return source with { WritesSpecialTokens = true };
     }
 
-    /// <summary>The function of a tool; null: it is another kind of tool.</summary>
+    /// <summary>The function of a tool; null: the tool is of another kind.</summary>
     public static JsonElement? FunctionOf(JsonElement tool) =>
         tool.ValueKind == JsonValueKind.Object && tool.TryGetProperty("function", out var function) && function.ValueKind == JsonValueKind.Object ? function : null;
 
-    /// <summary>Whether a function's arguments must keep to its schema.</summary>
+    /// <summary>Whether a function's arguments must conform to its schema.</summary>
     public static bool IsStrict(JsonElement function) => function.TryGetProperty("strict", out var strict) && strict.ValueKind == JsonValueKind.True;
 
     private static GrammarSource.Sequence Sequence(params GrammarSource[] parts) => new(parts);
@@ -62,7 +62,7 @@ internal sealed class ToolGrammar
         return Sequence(Literal(_marks.Open), calls, Literal(_marks.Close));
     }
 
-    // Where calls have no mark, they are the whole response, or there are none: another text does not begin as they do.
+    // If calls have no mark, either the whole response is calls or it has none: other text does not begin as calls do.
     private GrammarSource TextWithCalls() => _marks.Begin.Length == 0
         ? new GrammarSource.TextOr(OnlyCalls(), _marks.BeforeName[0])
         : new GrammarSource.TextWithTags(_marks.Begin, Sequence(Literal(_marks.BeforeName), NamesAndArguments(), Literal(_marks.End)));
@@ -79,7 +79,7 @@ internal sealed class ToolGrammar
             names.Add(name);
             if (_structure.Choice.FunctionName is { } only && only != name)
                 continue;
-            // A name that needs escapes where names are JSON would not come out as it is.
+            // In formats that write names as JSON, a name that needs escapes would not be written unchanged.
             if (name.AsSpan().ContainsAny('"', '\\') || name.Any(char.IsControl))
                 throw new GrammarException($"the tool name '{name}' has characters that a call cannot write");
             parts.Add(Sequence(Literal(name), Literal(_marks.BeforeArguments), Arguments(name, function)));
@@ -104,7 +104,7 @@ internal sealed class ToolGrammar
                 schema.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value)
                     .Append(new("type", JsonSerializer.SerializeToElement("object"))).ToDictionary());
         var arguments = new GrammarSource.JsonSchema(schema.GetRawText()) { IsClosed = true, TypeFirst = true };
-        // Where nobody asked for the schema, one that cannot be kept to is no fault.
+        // If the request does not require the schema to be enforced, a schema that cannot be enforced is not an error.
         return _structure.Choice.IsRequired || IsStrict(function)
             ? new GrammarSource.Named($"the parameters of '{name}'", arguments)
             : new GrammarSource.Fallback(arguments, new GrammarSource.JsonObject());

@@ -4,8 +4,7 @@ using LocalLlm.Requests;
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// Fields of vLLM's sampling parameters and requests that this engine does not honour. Each is refused by name, except
-/// with the value that asks for nothing.
+/// vLLM's sampling and request fields that this engine does not support. Each is refused by name, unless its value has no effect.
 /// </summary>
 internal static class UnsupportedFields
 {
@@ -45,8 +44,8 @@ internal static class UnsupportedFields
     };
 
     /// <summary>
-    /// Refuses every such field that <paramref name="fields"/> holds, <paramref name="honoured"/> ones apart; those it holds neutrally are
-    /// consumed.
+    /// Refuses every such field in <paramref name="fields"/>, except those in <paramref name="honoured"/>. Fields whose value has no
+    /// effect count as read.
     /// </summary>
     public static void Refuse(JsonFields fields, RequestErrors errors, int n, IReadOnlyCollection<string> honoured)
     {
@@ -54,7 +53,7 @@ internal static class UnsupportedFields
         {
             var neutral = name switch
             {
-                // vLLM once drew best_of sequences and returned the best n: n of n is no choice.
+                // vLLM once drew best_of sequences and returned the best n; best_of = n leaves no choice.
                 "best_of" => value => IsNumber(value, n),
                 _ when name.StartsWith("guided_", StringComparison.Ordinal) => Never,
                 _ => Neutral.GetValueOrDefault(name),

@@ -2,7 +2,7 @@ namespace LocalLlm.Sampling;
 
 /// <summary>
 /// Sampling parameters as the engine uses them: every rule checked, every default resolved, immutable. Plain data.
-/// Only <see cref="SamplingValidator"/> makes one.
+/// Only <see cref="SamplingValidator"/> creates them.
 /// </summary>
 internal sealed class ValidatedSampling
 {
@@ -28,31 +28,31 @@ internal sealed class ValidatedSampling
     /// <summary>0 is off.</summary>
     public required double MinP { get; init; }
 
-    /// <summary>Null: the engine draws one.</summary>
+    /// <summary>Null: the engine draws a seed.</summary>
     public required long? Seed { get; init; }
 
     public required IReadOnlyList<string> Stop { get; init; }
 
     public required int[] StopTokenIds { get; init; }
 
-    /// <summary>All end-of-sequence ids of the model, also where <see cref="IgnoreEos"/>.</summary>
+    /// <summary>All end-of-sequence ids of the model, even with <see cref="IgnoreEos"/>.</summary>
     public required int[] EosTokenIds { get; init; }
 
     public required bool IncludeStopStrInOutput { get; init; }
 
     public required bool IgnoreEos { get; init; }
 
-    /// <summary>Cut to the context: prompt and output never exceed it.</summary>
+    /// <summary>Already cut to the context: prompt and output never exceed it.</summary>
     public required int MaxTokens { get; init; }
 
     public required int MinTokens { get; init; }
 
     /// <summary>
-    /// What may not be generated before <see cref="MinTokens"/>: end-of-sequence and stop tokens. Empty where MinTokens is 0.
+    /// Tokens forbidden before <see cref="MinTokens"/>: end-of-sequence and stop tokens. Empty if MinTokens is 0.
     /// </summary>
     public required int[] MinTokensBanned { get; init; }
 
-    /// <summary>Null: none. Otherwise a count of at most the vocabulary's size ("all" is resolved).</summary>
+    /// <summary>Null: none. Otherwise a count up to the vocabulary's size ("all" is already resolved).</summary>
     public required int? Logprobs { get; init; }
 
     /// <inheritdoc cref="Logprobs"/>
@@ -64,7 +64,7 @@ internal sealed class ValidatedSampling
 
     public required bool SpacesBetweenSpecialTokens { get; init; }
 
-    /// <summary>Token ids, ascending, with <see cref="LogitBiases"/> beside them.</summary>
+    /// <summary>Token ids, ascending, parallel to <see cref="LogitBiases"/>.</summary>
     public required int[] LogitBiasTokenIds { get; init; }
 
     public required float[] LogitBiases { get; init; }
@@ -72,30 +72,30 @@ internal sealed class ValidatedSampling
     /// <summary>Ascending, without duplicates; null: all.</summary>
     public required int[]? AllowedTokenIds { get; init; }
 
-    /// <summary>Each a sequence of tokens whose last one is banned wherever the output ends in the others.</summary>
+    /// <summary>Token sequences. The last token of each is banned whenever the output ends with the tokens before it.</summary>
     public required int[][] BadWordsTokenIds { get; init; }
 
     /// <summary>Null: no limit.</summary>
     public required int? ThinkingTokenBudget { get; init; }
 
-    /// <summary>The tags of thoughts; null: the model has none.</summary>
+    /// <summary>The reasoning tags; null: the model has none.</summary>
     public required ThinkingTokens? Thinking { get; init; }
 
     /// <summary>Whether the prompt is a chat.</summary>
     public required bool IsChat { get; init; }
 
-    /// <summary>What the output must keep to; null: nothing.</summary>
+    /// <summary>What the output must conform to; null: nothing.</summary>
     public required ResponseGrammar? Grammar { get; init; }
 
-    /// <summary>Whether the prompt is computed anew although the prefix cache may hold it.</summary>
+    /// <summary>Whether the prompt is computed even if the prefix cache holds it.</summary>
     public bool SkipReadingPrefixCache { get; init; }
 
-    /// <summary>Whether a choice depends on the tokens before it, beyond what the model makes of them.</summary>
+    /// <summary>Whether choosing a token needs the tokens before it, beyond the model's logits.</summary>
     public bool NeedsHistory => Grammar is not null || BadWordsTokenIds.Length > 0 || HasPenalties || ThinkingTokenBudget is not null;
 
     /// <summary>
-    /// Whether the token at a place of the output is the best of the model's own logits, and nothing else is wanted of them: greedy, and
-    /// nothing that changes logits (<see cref="LogitsProcessors"/>) or reports them.
+    /// Whether the token at an output position is simply the best of the model's own logits: sampling is greedy, and nothing changes the
+    /// logits (<see cref="LogitsProcessors"/>) or reports them.
     /// </summary>
     /// <param name="outputPosition">Index of the token in the output.</param>
     public bool TakesBest(int outputPosition) => IsGreedy && Logprobs is null && !NeedsHistory && AllowedTokenIds is null

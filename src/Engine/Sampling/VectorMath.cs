@@ -8,11 +8,11 @@ using LocalLlm.Ops.Cpu;
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// The float32 kernels under the sampler. Written for 512-bit vectors, which narrower hardware splits: results do not depend on its width.
+/// The sampler's float32 kernels. They use 512-bit vectors, which narrower hardware splits, so results do not depend on its width.
 /// </summary>
 /// <remarks>
-/// Kernels are compiled once with full optimisation: left to tiering, instrumented and profiled versions of the same loop ran up to three
-/// times slower.
+/// Kernels are compiled once with full optimisation. Under tiered compilation, instrumented and profiled versions of the same loop ran up
+/// to three times slower.
 /// </remarks>
 internal static class VectorMath
 {
@@ -27,7 +27,7 @@ internal static class VectorMath
         Vector512.LoadUnsafe(ref MemoryMarshal.GetReference(row), (nuint)i);
 
     /// <summary>
-    /// The fewer than 16 elements of a row's end, then -Infinity. Kept out of the loops: a call in one spills every register.
+    /// The fewer than 16 elements at a row's end, then -Infinity. A separate method, because a call inside a loop spills every register.
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public static Vector512<float> LoadTail(ReadOnlySpan<float> rest)
@@ -39,7 +39,7 @@ internal static class VectorMath
     }
 
     /// <summary>
-    /// Writes the lanes whose mask is set, packed; up to 16 elements are overwritten, whatever the mask. Returns how many are set.
+    /// Writes the lanes whose mask is set, packed, and returns their number. Overwrites up to 16 elements, whatever the mask.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Compress<T>(Vector512<T> vector, Vector512<float> mask, Span<T> destination)
@@ -74,8 +74,8 @@ internal static class VectorMath
     public static Vector512<float> Exp(Vector512<float> y) => VectorExp.Exp(y);
 
     /// <summary>
-    /// weights[i] = e^((values[i] - max) · scale): the softmax without its denominator. float32 weights, as vLLM's; every sum of them is
-    /// in double.
+    /// weights[i] = e^((values[i] - max) · scale): the softmax without its denominator. Weights are float32, as in vLLM; every sum of them
+    /// is in double.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Weights(ReadOnlySpan<float> values, float max, float scale, Span<float> weights)
@@ -92,8 +92,8 @@ internal static class VectorMath
         }
     }
 
-    /// <summary>Sums the weights of each block of the row (and so of the row) without storing them.</summary>
-    /// <returns>The sum over all blocks, in their order.</returns>
+    /// <summary>Sums the weights of each block of the row, and so of the row, without storing the weights.</summary>
+    /// <returns>The sum over all blocks, added in order.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double BlockMasses(ReadOnlySpan<float> row, float max, float scale, Span<double> masses)
     {
@@ -126,7 +126,7 @@ internal static class VectorMath
     }
 
     /// <summary>
-    /// Sums the weights that a cut keeps, block by block of the candidates; returns the sum over all blocks, in their order.
+    /// Sums the weights that a cut keeps, for each block of the candidates; returns the sum over all blocks, added in order.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double KeptMasses(
@@ -159,7 +159,7 @@ internal static class VectorMath
         return total;
     }
 
-    /// <summary>How many elements are above the value, plus those equal to it before <paramref name="index"/>.</summary>
+    /// <summary>The number of elements above the value, plus those equal to it before <paramref name="index"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int CountBefore(ReadOnlySpan<float> row, float value, int index)
     {
@@ -180,7 +180,7 @@ internal static class VectorMath
         return before + Vector512.Sum(count);
     }
 
-    /// <summary>Lane after lane: the order of a floating-point sum must not depend on the hardware.</summary>
+    /// <summary>Adds lane after lane: the order of a floating-point sum must not depend on the hardware.</summary>
     private static double Sum(Vector512<double> vector)
     {
         var sum = 0.0;
