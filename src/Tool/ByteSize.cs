@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace LocalLlm.Tool;
 
-/// <summary>Sizes of memory for people.</summary>
+/// <summary>Memory sizes in readable form.</summary>
 internal static class ByteSize
 {
-    /// <summary>In the largest binary unit that fits, with two decimals.</summary>
+    /// <summary>The size in the largest binary unit that fits, with two decimals.</summary>
     public static string Text(long bytes) => bytes switch
     {
         >= 1L << 30 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 30):F2} GiB"),

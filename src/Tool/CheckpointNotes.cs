@@ -4,9 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Tool;
 
 /// <summary>
-/// Keeps the warnings about a checkpoint, for commands that have no log: they are written as notes once no progress bar is drawn any more.
-/// Everything else that
-/// the engine logs is dropped.
+/// Collects the warnings about a checkpoint for commands that have no log. They are written as notes once no progress bar is
+/// drawn any more. Everything else that the engine logs is dropped.
 /// </summary>
 internal sealed class CheckpointNotes : ILoggerFactory, ILogger
 {
@@ -14,7 +13,7 @@ internal sealed class CheckpointNotes : ILoggerFactory, ILogger
 
     private readonly ConcurrentQueue<string> _notes = new();
 
-    /// <summary>Writes what has been collected, one line each.</summary>
+    /// <summary>Writes the collected warnings, one per line.</summary>
     public async Task WriteAsync(TextWriter writer)
     {
         while (_notes.TryDequeue(out var note))

@@ -9,10 +9,10 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Tool;
 
-/// <summary>The program: parses the command line, runs one command and turns every failure into one line and an exit code.</summary>
+/// <summary>The program: parses the command line, runs one command, and turns every failure into one line and an exit code.</summary>
 internal static class CommandLineApp
 {
-    // Long enough for the engine to finish its step and free the device.
+    // Long enough for the engine to finish its step and release the device.
     private static readonly TimeSpan TerminationTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>Runs <c>localllm</c> with <paramref name="args"/>.</summary>
@@ -23,7 +23,7 @@ internal static class CommandLineApp
         args = OptionSpelling.Normalize(args, root);
         var result = Parse(root, args);
 
-        // Help and version clear parse errors; a command must not run with any.
+        // Help and version clear the parse errors; a command must not run with any.
         var isCommand = result.Action is ParseErrorAction || result.Action == result.CommandResult.Command.Action;
         if (isCommand && UsageErrors.Of(result, args) is { Count: > 0 } errors)
         {
@@ -48,7 +48,7 @@ internal static class CommandLineApp
                 new InvocationConfiguration
                 {
                     EnableDefaultExceptionHandler = false,
-                    // A server drains on its own terms.
+                    // A server ends its requests by its own rules.
                     ProcessTerminationTimeout = isServer ? null : TerminationTimeout,
                     Output = terminal.Text,
                     Error = terminal.ErrorText,
@@ -61,7 +61,7 @@ internal static class CommandLineApp
         }
         catch (Exception failure) when (StandardOutput.IsGone(failure))
         {
-            // As every program in a pipeline ends that its reader has left: without a word.
+            // End silently, like every program in a pipeline whose reader has gone.
             return ExitCodes.ReaderGone;
         }
         catch (Exception failure)
@@ -95,7 +95,7 @@ internal static class CommandLineApp
         return root;
     }
 
-    /// <summary>What arguments mean, before anything of them runs.</summary>
+    /// <summary>Parses arguments without running anything.</summary>
     internal static ParseResult Parse(Terminal terminal, IReadOnlyList<string> args) => Parse(CreateRoot(terminal), args);
 
     private static ParseResult Parse(RootCommand root, IReadOnlyList<string> args) =>
@@ -116,7 +116,7 @@ internal static class CommandLineApp
         _ => $"unexpected failure ({failure.GetType().Name}): {failure.Message}",
     };
 
-    // One line, but for what would work instead: command lines that stand in lines of their own.
+    // One line, except that suggested command lines stay on lines of their own.
     private static string Lines(Exception failure) => failure is EngineException { Kind: EngineErrorKind.InvalidOptions }
         ? string.Join("\n  ", failure.Message.Split("\n  ").Select(OneLine))
         : OneLine(MessageOf(failure));

@@ -3,7 +3,7 @@ using Spectre.Console;
 
 namespace LocalLlm.Tool;
 
-/// <summary>A bar for all files together, and one for every file on its way.</summary>
+/// <summary>One progress bar for all files together, and one for every file being downloaded.</summary>
 internal sealed class DownloadBars : IProgress<DownloadProgress>
 {
     private const int MaxNameLength = 40;
@@ -19,7 +19,7 @@ internal sealed class DownloadBars : IProgress<DownloadProgress>
         _total.IsIndeterminate = true;
     }
 
-    /// <summary>Draws while <paramref name="work"/> runs.</summary>
+    /// <summary>Draws the bars while <paramref name="work"/> runs.</summary>
     public static Task<string> ShowAsync(IAnsiConsole console, Func<IProgress<DownloadProgress>, Task<string>> work) =>
         console.Progress()
             .AutoClear(true)

@@ -3,7 +3,7 @@ using LocalLlm.Hub;
 
 namespace LocalLlm.Tool;
 
-/// <summary>A line for every file that was downloaded, where no bar can be drawn.</summary>
+/// <summary>Writes a line for every downloaded file, for output that cannot show progress bars.</summary>
 internal sealed class DownloadLines(TextWriter writer) : IProgress<DownloadProgress>
 {
     private readonly HashSet<string> _begun = new(StringComparer.Ordinal);

@@ -3,11 +3,11 @@ using Spectre.Console;
 
 namespace LocalLlm.Tool;
 
-/// <summary>Loads an engine, with a progress bar on standard error where that is a terminal.</summary>
+/// <summary>Loads an engine, with a progress bar if standard error is a terminal.</summary>
 internal static class EngineLoading
 {
-    /// <summary>Loads; the caller disposes the engine.</summary>
-    /// <exception cref="EngineException">The options, the folder or the machine.</exception>
+    /// <summary>Loads an engine; the caller disposes it.</summary>
+    /// <exception cref="EngineException">The options, the folder or the machine do not allow it.</exception>
     public static async Task<LlmEngine> LoadAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken)
     {
         options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
@@ -30,7 +30,7 @@ internal static class EngineLoading
     }
 
     /// <summary>Loads an embedding model; the caller disposes the engine.</summary>
-    /// <exception cref="EngineException">The options, the folder or the machine.</exception>
+    /// <exception cref="EngineException">The options, the folder or the machine do not allow it.</exception>
     public static async Task<EmbeddingEngine> LoadEmbeddingsAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken)
     {
         options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
@@ -48,7 +48,7 @@ internal static class EngineLoading
             .StartAsync(context => load(new Reporter(context.AddTask("loading"), terminal.Error, Groups(options))))
         : load(null);
 
-    // What follows the figures of one group's KV cache.
+    // The text after the figures of one group's KV cache.
     private static string Groups(EngineOptions options) =>
         options.DataParallel == 1 ? "" : string.Create(CultureInfo.InvariantCulture, $" in each of {options.DataParallel} groups");
 

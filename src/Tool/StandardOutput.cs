@@ -3,14 +3,14 @@ using Microsoft.Win32.SafeHandles;
 namespace LocalLlm.Tool;
 
 /// <summary>
-/// Standard output as bytes, which tells when its reader has gone: the console's own stream passes over that, and whoever writes to it
-/// works on for nobody.
+/// Standard output as bytes, with an error when its reader has gone. The console's own stream ignores that, and a program that
+/// writes to it would continue for no reader.
 /// </summary>
 internal static class StandardOutput
 {
     private const int Descriptor = 1;
 
-    // As Linux and macOS number it.
+    // The number on Linux and macOS.
     private const int BrokenPipe = 32;
 
     /// <summary>Opens it; disposing the stream leaves the descriptor open.</summary>
@@ -19,13 +19,13 @@ internal static class StandardOutput
         if (OperatingSystem.IsWindows() || !Console.IsOutputRedirected)
             return Console.OpenStandardOutput();
         var stream = new FileStream(new SafeFileHandle(Descriptor, ownsHandle: false), FileAccess.Write, bufferSize: 0);
-        // A file has no reader that may go; written by its own positions it would overwrite what others append.
+        // A file has no reader that can go, and writing at its own positions would overwrite what others append.
         if (!stream.CanSeek)
             return stream;
         stream.Dispose();
         return Console.OpenStandardOutput();
     }
 
-    /// <summary>Whether a failure says that the reader has gone.</summary>
+    /// <summary>Whether a failure means that the reader has gone.</summary>
     public static bool IsGone(Exception failure) => failure is IOException { HResult: BrokenPipe };
 }

@@ -5,10 +5,10 @@ using Spectre.Console;
 
 namespace LocalLlm.Tool;
 
-/// <summary>What a command talks to. Commands touch no <see cref="Console"/> themselves, so that tests can run them in-process.</summary>
+/// <summary>The terminal that a command uses. Commands do not use <see cref="Console"/>, so tests can run them in-process.</summary>
 internal sealed record Terminal
 {
-    /// <summary>Lines that a person types, or a redirected file.</summary>
+    /// <summary>The lines that a person types, or those of a redirected file.</summary>
     public required TextReader Input { get; init; }
 
     /// <summary>Opens standard input as bytes, for <c>--input -</c>.</summary>
@@ -23,19 +23,19 @@ internal sealed record Terminal
     /// <summary>Standard error: progress, summaries, errors.</summary>
     public required IAnsiConsole Error { get; init; }
 
-    /// <summary>Whether a person types the input and reads the output: prompts, colours and speeds are shown.</summary>
+    /// <summary>Whether a person types the input and reads the output; prompts, colours and speeds are then shown.</summary>
     public required bool IsInteractive { get; init; }
 
-    /// <summary>Where options are looked for that the command line does not give.</summary>
+    /// <summary>The source of options that the command line does not give.</summary>
     public Func<IConfiguration> Configuration { get; init; } = ServeConfiguration.OfProcess;
 
-    /// <summary>The environment's variables.</summary>
+    /// <summary>Reads an environment variable.</summary>
     public Func<string, string?> Variable { get; init; } = Environment.GetEnvironmentVariable;
 
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
-    /// <summary>Standard output as text that is written as it is, without markup or wrapping.</summary>
+    /// <summary>Standard output for text that is written unchanged, without markup or wrapping.</summary>
     public TextWriter Text => Output.Profile.Out.Writer;
 
     /// <summary>Standard error as plain text.</summary>
@@ -44,7 +44,7 @@ internal sealed record Terminal
     /// <summary>Whether a progress bar may be drawn.</summary>
     public bool ShowsProgress => Error.Profile.Out.IsTerminal;
 
-    /// <summary>This process's standard streams, in UTF-8 whatever the locale says.</summary>
+    /// <summary>This process's standard streams, in UTF-8 whatever the locale.</summary>
     public static Terminal OfProcess()
     {
         var utf8 = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);

@@ -1,4 +1,4 @@
 namespace LocalLlm.Tool;
 
-/// <summary>Options that are fine one by one but make no sense together.</summary>
+/// <summary>The options are valid one by one, but not together.</summary>
 internal sealed class UsageException(string message) : Exception(message);

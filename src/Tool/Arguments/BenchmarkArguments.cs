@@ -17,7 +17,7 @@ internal enum Benchmarks
     Serve = 4,
 }
 
-/// <summary>The options of the benchmarks, under the names that <c>vllm bench</c> gives them.</summary>
+/// <summary>The options of the benchmarks, with the names of <c>vllm bench</c>.</summary>
 internal sealed class BenchmarkArguments
 {
     private readonly Option<int?> _inputLen = Options.Count(
@@ -42,7 +42,7 @@ internal sealed class BenchmarkArguments
     private readonly Option<int?> _numItersWarmup = Options.Count("--num-iters-warmup", "Batches before the measurement; default 2.");
     private readonly Option<string?> _outputJson = Options.Text("--output-json", "Also writes the report as JSON.", "FILE");
 
-    /// <summary>Adds those of some benchmarks.</summary>
+    /// <summary>Adds the options of some benchmarks to <paramref name="command"/>.</summary>
     public void AddTo(Command command, Benchmarks benchmarks)
     {
         command.Add(_inputLen);
@@ -74,10 +74,10 @@ internal sealed class BenchmarkArguments
         command.Add(_outputJson);
     }
 
-    /// <summary>Where the JSON goes, or null.</summary>
+    /// <summary>The path for the JSON output, or null.</summary>
     public string? OutputJson(ParseResult result) => result.GetValue(_outputJson);
 
-    /// <summary>What the throughput benchmark runs.</summary>
+    /// <summary>The settings of the throughput benchmark.</summary>
     public BenchmarkSettings Throughput(ParseResult result, long? seed) => Sampled(result) with
     {
         InputLen = AtLeastOne(result, _inputLen, 128),
@@ -88,7 +88,7 @@ internal sealed class BenchmarkArguments
         Seed = seed ?? 0,
     };
 
-    /// <summary>What the serve benchmark runs.</summary>
+    /// <summary>The settings of the serve benchmark.</summary>
     public BenchmarkSettings Serve(ParseResult result, long? seed) => Sampled(result) with
     {
         InputLen = AtLeastOne(result, _inputLen, 1024),
@@ -102,7 +102,7 @@ internal sealed class BenchmarkArguments
         Seed = seed ?? 0,
     };
 
-    /// <summary>What the latency benchmark runs.</summary>
+    /// <summary>The settings of the latency benchmark.</summary>
     public BenchmarkSettings Latency(ParseResult result, long? seed) => Sampled(result) with
     {
         InputLen = AtLeastOne(result, _inputLen, 32),
@@ -113,7 +113,7 @@ internal sealed class BenchmarkArguments
         Seed = seed ?? 0,
     };
 
-    // What all of them have; lengths are each benchmark's own.
+    // What all benchmarks share; each benchmark sets its own lengths.
     private BenchmarkSettings Sampled(ParseResult result) => new()
     {
         InputLen = 1,
@@ -124,7 +124,7 @@ internal sealed class BenchmarkArguments
         MinP = result.GetValue(_minP) ?? 0,
     };
 
-    // The workload has its own lengths: others beside it would be ignored.
+    // The nano-vllm workload has its own lengths, so given ones would be ignored.
     private BenchmarkDataset Dataset(ParseResult result)
     {
         var dataset = result.GetValue(_dataset) ?? BenchmarkDataset.Random;

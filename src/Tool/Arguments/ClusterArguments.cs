@@ -6,7 +6,7 @@ using LocalLlm.Tool.Serving;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>The options of <c>serve</c> for several hosts and processes.</summary>
+/// <summary>The options of <c>serve</c> for several hosts and several processes.</summary>
 internal sealed class ClusterArguments
 {
     private const string TokenVariable = RankProcess.TokenVariable;
@@ -36,9 +36,9 @@ internal sealed class ClusterArguments
             command.Add(option);
     }
 
-    /// <summary>Adds what is said of nodes and processes to an engine's options.</summary>
-    /// <returns>The options, and what this process is to do with them.</returns>
-    /// <exception cref="UsageException">Sources that contradict each other, or files that cannot be read.</exception>
+    /// <summary>Adds the settings of nodes and processes to an engine's options.</summary>
+    /// <returns>The options, and the role of this process.</returns>
+    /// <exception cref="UsageException">Two settings contradict each other, or a file cannot be read.</exception>
     public (EngineOptions Engine, ServeRole Role) Complete(EngineOptions engine, ParseResult result, Func<string, string?> variable)
     {
         var defaults = new EngineOptions();
@@ -74,7 +74,7 @@ internal sealed class ClusterArguments
         return (engine, launch.NodeRank > 0 ? ServeRole.Node : ServeRole.Server);
     }
 
-    // One process for each rank, on one machine or several: mpirun has placed them.
+    // One process per rank, placed by mpirun on one machine or several.
     private EngineOptions UnderMpi(EngineOptions engine, ParseResult result, int rank, int size, GrpcNodeOptions trust)
     {
         if (result.GetValue(_nodes) is > 1 || result.GetValue(_nodeRank) is not null)
@@ -92,7 +92,7 @@ internal sealed class ClusterArguments
 
     private string BackendOf(ParseResult result) => result.GetValue(_backend) switch
     {
-        // vLLM's worker processes of one node are threads here.
+        // vLLM's worker processes on one node are threads here.
         null or "uni" or "auto" or "mp" => "auto",
         "threads" => "threads",
         Processes => Processes,

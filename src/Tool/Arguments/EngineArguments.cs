@@ -4,7 +4,7 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>The options that load an engine, under the names that <c>vllm serve</c> gives them.</summary>
+/// <summary>The options for loading an engine, with the names of <c>vllm serve</c>.</summary>
 internal sealed class EngineArguments
 {
     private readonly Option<string?> _model = Options.Text(
@@ -153,8 +153,8 @@ internal sealed class EngineArguments
         "A folder with libtorch instead of the bundled one; also LOCALLLM_LIBTORCH. (Not an option of vLLM's.)",
         "DIR");
 
-    /// <param name="severalNames">Whether the model may have several names, as a server's may.</param>
-    /// <param name="models">What may be loaded, so that the help speaks of it.</param>
+    /// <param name="severalNames">Whether the model may have several names, as on a server.</param>
+    /// <param name="models">The kinds of models the command loads; the help mentions them.</param>
     public EngineArguments(bool severalNames = false, ModelKinds models = ModelKinds.Generators)
     {
         _servedModelName = new("--served-model-name")
@@ -178,7 +178,7 @@ internal sealed class EngineArguments
         });
     }
 
-    /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
+    /// <summary>The options that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
     [
         _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _balancing, _balancingConfig, _enforceEager, _kvCacheDtype, _quantization, _batchInvariant, _pinThreads, _kvCacheMemoryBytes,
@@ -196,34 +196,34 @@ internal sealed class EngineArguments
             command.Add(option);
     }
 
-    /// <summary>Adds those that an encoder has to <paramref name="command"/>.</summary>
+    /// <summary>Adds the options that apply to an encoder to <paramref name="command"/>.</summary>
     public void AddEncodersTo(Command command)
     {
-        // The plan's --gpu-memory is of cards that need not be there.
+        // The plan has its own --gpu-memory, for cards that this machine may not have.
         foreach (var option in OfEncoders.Where(option => command.Options.All(known => known.Name != option.Name)))
             command.Add(option);
     }
 
-    /// <summary>Whether <c>--model</c> was given, so that a positional argument is something else.</summary>
+    /// <summary>Whether <c>--model</c> was given; a positional argument then means something else.</summary>
     public bool NamesModel(ParseResult result) => result.GetValue(_model) is not null;
 
-    /// <summary>The model's names, as far as they are given.</summary>
+    /// <summary>The given names of the model; may be empty.</summary>
     public IReadOnlyList<string> ServedModelNames(ParseResult result) => result.GetValue(_servedModelName) ?? [];
 
-    /// <summary>Whether prefix caching was asked for or against.</summary>
+    /// <summary>Whether prefix caching was switched on or off; null: neither.</summary>
     public bool? PrefixCaching(ParseResult result) => _prefixCaching.Value(result);
 
-    /// <summary>Whether the sizes that a model is split by were given.</summary>
+    /// <summary>Whether the sizes by which a model is split were given.</summary>
     public bool NamesSizes(ParseResult result) =>
         result.GetValue(_tensorParallel) is not null || result.GetValue(_pipelineParallel) is not null || result.GetValue(_dataParallel) is not null || result.GetValue(_pipelineLayers) is not null;
 
     /// <summary>The seed of the engine, or null.</summary>
     public long? Seed(ParseResult result) => result.GetValue(_seed);
 
-    /// <summary>The options as the engine takes them; it checks their ranges.</summary>
+    /// <summary>The options for the engine, which checks their ranges.</summary>
     /// <param name="result">The command line.</param>
-    /// <param name="positionalModel">The model where it stands without <c>--model</c>, or null.</param>
-    /// <exception cref="UsageException">No model, two models, or a block size that does not exist here.</exception>
+    /// <param name="positionalModel">The model if it was given without <c>--model</c>, or null.</param>
+    /// <exception cref="UsageException">No model, two models, or an unsupported block size.</exception>
     public EngineOptions Build(ParseResult result, string? positionalModel)
     {
         var named = result.GetValue(_model);

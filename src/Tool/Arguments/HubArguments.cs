@@ -3,7 +3,7 @@ using LocalLlm.Hub;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>Where a model named as <c>org/name</c> comes from and is kept.</summary>
+/// <summary>The options for where a model named <c>org/name</c> comes from and where it is stored.</summary>
 internal sealed class HubArguments(params string[] downloadDirAliases)
 {
     private readonly Option<string?> _hub = Options.Text(
@@ -17,7 +17,7 @@ internal sealed class HubArguments(params string[] downloadDirAliases)
         "DIR",
         downloadDirAliases);
 
-    /// <summary>All of them.</summary>
+    /// <summary>All options.</summary>
     public IEnumerable<Option> All => [_hub, _revision, _downloadDir];
 
     /// <summary>The hub's name, <c>auto</c> by default.</summary>
@@ -26,11 +26,11 @@ internal sealed class HubArguments(params string[] downloadDirAliases)
     /// <summary>The revision, or null.</summary>
     public string? Revision(ParseResult result) => result.GetValue(_revision);
 
-    /// <summary>The cache, or null.</summary>
+    /// <summary>The cache folder, or null.</summary>
     public string? DownloadDir(ParseResult result) => result.GetValue(_downloadDir);
 
-    /// <summary>What the environment and these options say together.</summary>
-    /// <exception cref="EngineException">There is no such hub.</exception>
+    /// <summary>Combines the environment with these options.</summary>
+    /// <exception cref="EngineException">The hub is unknown.</exception>
     public HubOptions Build(ParseResult result, Terminal terminal) =>
         ModelSource.HubOptionsOf(Hub(result), Revision(result), DownloadDir(result), terminal.Variable);
 }

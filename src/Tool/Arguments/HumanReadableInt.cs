@@ -3,18 +3,18 @@ using System.Globalization;
 namespace LocalLlm.Tool.Arguments;
 
 /// <summary>
-/// vLLM's way to write counts: <c>1k</c> is 1,000, <c>1K</c> is 1,024, <c>25.6k</c> is 25,600; also m/M, g/G, t/T.
-/// Sizes may be written <c>4GiB</c> (1,024-based) or <c>4GB</c> (1,000-based) too.
+/// Counts in vLLM's notation: <c>1k</c> is 1,000, <c>1K</c> is 1,024, <c>25.6k</c> is 25,600; also m/M, g/G, t/T. Sizes may also
+/// be written <c>4GiB</c> (1,024-based) or <c>4GB</c> (1,000-based).
 /// </summary>
 internal static class HumanReadableInt
 {
     private const string Units = "kmgt";
 
     /// <summary>Reads a count.</summary>
-    /// <param name="text">Digits, perhaps with a fraction, and a unit.</param>
+    /// <param name="text">Digits, optionally with a fraction and a unit.</param>
     /// <param name="value">The count.</param>
-    /// <returns>False for anything else, a result that is not whole (a fraction of a binary unit included) or beyond
-    /// <see cref="long"/>.</returns>
+    /// <returns>False for anything else, for a result that is not whole (a fraction of a binary unit included), and for one
+    /// beyond <see cref="long"/>.</returns>
     public static bool TryParse(string text, out long value)
     {
         value = 0;

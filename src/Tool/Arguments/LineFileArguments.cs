@@ -13,7 +13,7 @@ internal sealed class LineFileArguments(string lines, string results)
         "FILE.jsonl",
         "-o");
 
-    /// <summary>Adds both to <paramref name="command"/>.</summary>
+    /// <summary>Adds both options to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
     {
         command.Add(_input);
@@ -21,7 +21,7 @@ internal sealed class LineFileArguments(string lines, string results)
     }
 
     /// <summary>Whether an input was given.</summary>
-    /// <exception cref="UsageException">An output without an input.</exception>
+    /// <exception cref="UsageException">There is an output without an input.</exception>
     public bool AreGiven(ParseResult result)
     {
         if (result.GetValue(_input) is not null)
@@ -32,10 +32,10 @@ internal sealed class LineFileArguments(string lines, string results)
     }
 
     /// <summary>The input.</summary>
-    /// <exception cref="UsageException">None was given.</exception>
+    /// <exception cref="UsageException">No input was given.</exception>
     public string RequireInput(ParseResult result) => result.GetValue(_input) ?? throw new UsageException("no input is given; add --input FILE.jsonl, or --input - for standard input");
 
-    /// <summary>Opens both.</summary>
+    /// <summary>Opens the input and the output.</summary>
     /// <exception cref="UsageException">No input was given.</exception>
     public LineFiles Open(ParseResult result, Terminal terminal) => LineFiles.Open(
         RequireInput(result),

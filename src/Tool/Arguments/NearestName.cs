@@ -1,14 +1,13 @@
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>The name that a misspelt one most likely means.</summary>
+/// <summary>Finds the name that a misspelt one most likely means.</summary>
 internal static class NearestName
 {
     private const int MinLetters = 3;
 
     /// <summary>
-    /// The option that a name was most likely meant to be: it differs in two letters at most (in one, where it is short), or it is the
-    /// beginning of the option's name, or one of the two is an abbreviation of the other. Null where
-    /// none is near: a hint from another world misleads.
+    /// The option that a name most likely means. The name differs from it in at most two letters (one if it is short), or begins
+    /// it, or one of the two abbreviates the other. Null if no option is near: an unrelated hint would mislead.
     /// </summary>
     public static string? OfOption(string name, IEnumerable<string> candidates)
     {
@@ -16,13 +15,13 @@ internal static class NearestName
         return letters.Length < MinLetters ? null : candidates.Where(candidate => IsNear(letters, candidate.Trim('-'))).MinBy(candidate => Distance(letters, candidate.Trim('-')));
     }
 
-    /// <summary>The candidate with the least edit distance, or null where even that is too far to be a misspelling.</summary>
+    /// <summary>The candidate with the smallest edit distance; null if even that one is too far away to be a misspelling.</summary>
     public static string? Close(string name, IEnumerable<string> candidates) =>
         candidates.MinBy(candidate => Distance(name, candidate)) is { } nearest && Distance(name, nearest) <= Math.Max(2, nearest.Length / 3) ? nearest : null;
 
     /// <summary>
-    /// The candidate that the name was meant to be: it differs from it in a third of its letters or less; null where it is a name of its
-    /// own.
+    /// The candidate that the name most likely means: at most a third of the letters differ. Null if none is that near, so the
+    /// name stands for itself.
     /// </summary>
     public static string? Meant(string name, IEnumerable<string> candidates) =>
         Close(name, candidates) is { } nearest && 3 * Distance(name, nearest) <= name.Length ? nearest : null;
@@ -32,7 +31,7 @@ internal static class NearestName
         || candidate.StartsWith(name, StringComparison.Ordinal)
         || IsAbbreviation(name, candidate) || IsAbbreviation(candidate, name);
 
-    // --max-num-seqs of --max-num-sequences: its letters, in order, and most of them.
+    // --max-num-seqs of --max-num-sequences: contains its letters in order, and most of them.
     private static bool IsAbbreviation(string of, string name)
     {
         if (3 * of.Length < 2 * name.Length || of.Length > name.Length)
@@ -44,7 +43,7 @@ internal static class NearestName
     }
 
     /// <summary>
-    /// Levenshtein's distance: insertions, deletions and replacements of one character. Long names count by their first 64.
+    /// Levenshtein distance: insertions, deletions and replacements of one character. Only the first 64 characters of long names count.
     /// </summary>
     internal static int Distance(ReadOnlySpan<char> from, ReadOnlySpan<char> to)
     {

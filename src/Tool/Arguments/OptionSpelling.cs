@@ -3,14 +3,14 @@ using System.CommandLine;
 namespace LocalLlm.Tool.Arguments;
 
 /// <summary>
-/// The spellings of vLLM: it reads <c>--max_model_len</c> as <c>--max-model-len</c>, and read <c>--enable-chunked-prefill False</c> as
-/// <c>--no-enable-chunked-prefill</c>, so this program does too.
+/// Accepts vLLM's spellings: vLLM reads <c>--max_model_len</c> as <c>--max-model-len</c>, and older versions read
+/// <c>--enable-chunked-prefill False</c> as <c>--no-enable-chunked-prefill</c>.
 /// </summary>
 internal static class OptionSpelling
 {
     /// <summary>
-    /// The arguments with underscores in names of known options replaced by hyphens, and flags with the values true and false by the flags
-    /// that say so; other values and whatever follows <c>--</c> stay.
+    /// Replaces underscores in names of known options by hyphens, and a flag with the value true or false by the flag that means
+    /// it. Other values, and everything after <c>--</c>, stay unchanged.
     /// </summary>
     public static IReadOnlyList<string> Normalize(IReadOnlyList<string> args, Command root)
     {
@@ -29,7 +29,7 @@ internal static class OptionSpelling
                 normalized.Add(argument);
             else if (end >= 0)
                 normalized.AddRange(Boolean(argument[(end + 1)..]) is { } given ? Flag(name, given, known) : [argument]);
-            // Apart from its flag, a value could be an argument of its own: only a flag with an opposite takes it.
+            // A value that is a separate argument could also be a positional one, so only a flag with an opposite takes it.
             else if (i + 1 < args.Count && known.Contains(Opposite(name)) && Boolean(args[i + 1]) is { } apart)
             {
                 normalized.AddRange(Flag(name, apart, known));
@@ -54,7 +54,7 @@ internal static class OptionSpelling
 
     private static bool? Boolean(string text) => bool.TryParse(text, out var value) ? value : null;
 
-    // A flag without an opposite is off where it is not given.
+    // A flag without an opposite is switched off by leaving it out.
     private static string[] Flag(string name, bool isOn, HashSet<string> known) =>
         isOn ? [name] : known.Contains(Opposite(name)) ? [Opposite(name)] : [];
 

@@ -4,13 +4,13 @@ using System.Globalization;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>Creates options whose values are read the same way in every culture, with errors that say what is allowed.</summary>
+/// <summary>Creates options whose values are parsed the same way in every culture, with errors that say what is allowed.</summary>
 internal static class Options
 {
-    /// <summary>A model's folder without <c>--model</c> in front.</summary>
+    /// <summary>The positional argument for the model's folder, without <c>--model</c> in front.</summary>
     public static Argument<string?> Model() => Positional("MODEL", "The model's folder, or org/name (or --model).");
 
-    /// <summary>A text without a name, which may be left out.</summary>
+    /// <summary>An optional positional text.</summary>
     public static Argument<string?> Positional(string name, string description) =>
         new(name) { Description = description, Arity = ArgumentArity.ZeroOrOne };
 
@@ -25,7 +25,7 @@ internal static class Options
     public static Option<int?> Count(string name, string description, params string[] aliases) =>
         new(name, aliases) { Description = description, HelpName = "N", CustomParser = Int };
 
-    /// <summary>Several counts with commas between them.</summary>
+    /// <summary>Several counts separated by commas.</summary>
     public static Option<IReadOnlyList<int>?> Counts(string name, string description) =>
         new(name) { Description = description, HelpName = "N,N,...", CustomParser = Ints };
 
@@ -37,11 +37,11 @@ internal static class Options
     public static Option<long?> Size(string name, string description, string helpName) =>
         new(name) { Description = description, HelpName = helpName, CustomParser = result => Whole(result, long.MinValue, long.MaxValue) };
 
-    /// <summary>A device's memory: as <see cref="Size"/>, or a number of GiB that need not be whole (<c>14.6GiB</c>).</summary>
+    /// <summary>A device's memory: like <see cref="Size"/>, or a fractional number of GiB (<c>14.6GiB</c>).</summary>
     public static Option<long?> Memory(string name, string description) =>
         new(name) { Description = description, HelpName = "SIZE", CustomParser = result => Gibibytes(result.Tokens[0].Value) ?? Whole(result, long.MinValue, long.MaxValue) };
 
-    /// <summary>Bytes of a number of GiB that need not be whole, such as <c>14.6GiB</c>; null: it is something else.</summary>
+    /// <summary>The bytes of a possibly fractional number of GiB, such as <c>14.6GiB</c>; null if the text is anything else.</summary>
     public static long? Gibibytes(string text)
     {
         const string unit = "GiB";

@@ -3,7 +3,7 @@ using LocalLlm.Planning;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>The devices of a plan, which need not be there.</summary>
+/// <summary>The devices of a plan, which this machine need not have.</summary>
 internal sealed class PlanArguments
 {
     private readonly Option<string?> _gpu = Options.Text(
@@ -26,16 +26,16 @@ internal sealed class PlanArguments
             command.Add(option);
     }
 
-    /// <summary>Whether devices are described, so that those of this machine do not count.</summary>
+    /// <summary>Whether devices are described; those of this machine are then ignored.</summary>
     public bool AreGiven(ParseResult result) =>
         result.GetValue(_gpu) is not null || result.GetValue(_gpuMemory) is not null || result.GetValue(_gpusPerNode) is not null || result.GetValue(_nodes) is not null;
 
-    /// <summary>What is to be planned.</summary>
+    /// <summary>Builds the request for the plan.</summary>
     /// <param name="result">The command line.</param>
     /// <param name="options">The model, and how it would be loaded.</param>
-    /// <param name="namesSizes">Whether the sizes that it is split by were given.</param>
-    /// <exception cref="UsageException">A size of memory is none.</exception>
-    /// <exception cref="EngineException">No such card.</exception>
+    /// <param name="namesSizes">Whether the sizes by which the model is split were given.</param>
+    /// <exception cref="UsageException">A memory size is invalid.</exception>
+    /// <exception cref="EngineException">The card is unknown.</exception>
     public ModelPlanRequest Build(ParseResult result, EngineOptions options, bool namesSizes) => new()
     {
         Options = options with { Nodes = result.GetValue(_nodes) ?? options.Nodes },

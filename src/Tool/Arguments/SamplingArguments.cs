@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>The sampling options of the terminal, under the names that requests give them.</summary>
+/// <summary>The sampling options of the terminal commands, with the names that requests use.</summary>
 internal sealed class SamplingArguments
 {
     private readonly Option<double?> _temperature = Options.Number("--temperature", "0 is greedy; default: the model's.");
@@ -38,9 +38,9 @@ internal sealed class SamplingArguments
     public IReadOnlyList<string> Given(ParseResult result) =>
         [.. All.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
 
-    /// <summary>The parameters, their ranges checked as far as they do not depend on a model: before one is loaded for them.</summary>
+    /// <summary>The parameters. Ranges that do not depend on a model are checked here, before a model is loaded.</summary>
     /// <param name="result">The command line.</param>
-    /// <param name="defaultMaxTokens">Most tokens where the command line does not say; null: to the end of the context in a chat.</param>
+    /// <param name="defaultMaxTokens">Max tokens if the command line does not say; null: to the end of the context in a chat.</param>
     /// <exception cref="UsageException">A value is out of range.</exception>
     public SamplingParams Build(ParseResult result, int? defaultMaxTokens) => Checked(new()
     {
@@ -56,7 +56,7 @@ internal sealed class SamplingArguments
         IgnoreEos = result.GetValue(_ignoreEos),
     });
 
-    /// <summary>The same parameters, if any model could be asked with them.</summary>
+    /// <summary>Checks that the parameters are valid for at least some model, and returns them.</summary>
     /// <exception cref="UsageException">A value is out of range.</exception>
     public static SamplingParams Checked(SamplingParams sampling)
     {

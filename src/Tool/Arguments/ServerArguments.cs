@@ -8,7 +8,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Https;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>The options of <c>serve</c> beyond the engine's, under the names that <c>vllm serve</c> gives them.</summary>
+/// <summary>The options of <c>serve</c> beyond the engine's, with the names of <c>vllm serve</c>.</summary>
 internal sealed class ServerArguments
 {
     private const int DefaultPort = 8000;
@@ -63,10 +63,10 @@ internal sealed class ServerArguments
         }
     }
 
-    /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
+    /// <summary>The options that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators => [_reasoningParser, _toolCallParser, _autoToolChoice, _defaultKwargs, _responseRole, _forceUsage, _promptTokensDetails, _maxEvents, _embeddingModel];
 
-    /// <summary>The engine's options with those of the two parsers.</summary>
+    /// <summary>Adds the two parsers to the engine's options.</summary>
     public EngineOptions Complete(EngineOptions engine, ParseResult result) => engine with
     {
         ReasoningParser = result.GetValue(_reasoningParser) ?? engine.ReasoningParser,
@@ -74,7 +74,7 @@ internal sealed class ServerArguments
     };
 
     /// <summary>Where and how to listen.</summary>
-    /// <exception cref="UsageException">Values that are out of range or contradict each other.</exception>
+    /// <exception cref="UsageException">A value is out of range, or two contradict each other.</exception>
     public ListenSettings Listen(ParseResult result)
     {
         var port = result.GetValue(_port) ?? DefaultPort;
@@ -108,16 +108,16 @@ internal sealed class ServerArguments
         };
     }
 
-    /// <summary>Refuses what was given and would do nothing.</summary>
-    /// <exception cref="UsageException">Weights of scores without a model that makes them.</exception>
+    /// <summary>Refuses given options that would have no effect.</summary>
+    /// <exception cref="UsageException">Weights of scores were given without a model that computes scores.</exception>
     public void CheckWeights(ParseResult result)
     {
         if (result.GetValue(_scoreWeights) is not null && result.GetValue(_embeddingModel) is null)
             throw new UsageException("--score-weights: the model generates text and scores none; add --embedding-model, or serve an embedding model");
     }
 
-    /// <summary>Sets what was given.</summary>
-    /// <exception cref="UsageException">A value out of range.</exception>
+    /// <summary>Applies the given options to the server's options.</summary>
+    /// <exception cref="UsageException">A value is out of range.</exception>
     public void Configure(LocalLlmServerOptions options, ParseResult result)
     {
         foreach (var key in result.GetValue(_apiKeys) ?? [])
@@ -149,7 +149,7 @@ internal sealed class ServerArguments
         }
         catch (JsonException)
         {
-            // Said below.
+            // The error is thrown below.
         }
 
         throw new UsageException($"--default-chat-template-kwargs: '{RequestErrors.Printable(json)}' is no JSON object of template variables");

@@ -5,13 +5,13 @@ namespace LocalLlm.Tool.Arguments;
 /// <summary>vLLM's pair of flags, <c>--NAME</c> and <c>--no-NAME</c>.</summary>
 internal sealed class Switch(string name, string description)
 {
-    /// <summary>The flag that says yes.</summary>
+    /// <summary>The flag that switches it on.</summary>
     public Option<bool> On { get; } = Options.Flag("--" + name, description);
 
-    /// <summary>The flag that says no.</summary>
+    /// <summary>The flag that switches it off.</summary>
     public Option<bool> Off { get; } = Options.Flag("--no-" + name, "The opposite.");
 
-    /// <summary>True, false, or null where neither was given.</summary>
+    /// <summary>True, false, or null if neither was given.</summary>
     /// <exception cref="UsageException">Both were given.</exception>
     public bool? Value(ParseResult result) => (result.GetValue(On), result.GetValue(Off)) switch
     {

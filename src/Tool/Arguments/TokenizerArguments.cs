@@ -3,7 +3,7 @@ using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>Names the folder, or the repository, with the tokenizer's files; no weights are needed there.</summary>
+/// <summary>The options that name the folder or repository with the tokenizer's files; it needs no weights.</summary>
 internal sealed class TokenizerArguments
 {
     private readonly Argument<string?> _positional = Options.Model();
@@ -14,7 +14,7 @@ internal sealed class TokenizerArguments
         "--tokenizer");
     private readonly HubArguments _hub = new();
 
-    /// <summary>Adds them to <paramref name="command"/>.</summary>
+    /// <summary>Adds the options to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
     {
         command.Add(_positional);
@@ -23,9 +23,9 @@ internal sealed class TokenizerArguments
             command.Add(option);
     }
 
-    /// <summary>The folder, downloaded if need be.</summary>
-    /// <exception cref="UsageException">It is given twice, or not at all.</exception>
-    /// <exception cref="EngineException">It has no tokenizer, or cannot be downloaded.</exception>
+    /// <summary>The folder; downloads it if necessary.</summary>
+    /// <exception cref="UsageException">The folder was given twice, or not at all.</exception>
+    /// <exception cref="EngineException">The folder has no tokenizer, or the repository cannot be downloaded.</exception>
     public async Task<string> FolderOfAsync(ParseResult result, Terminal terminal, CancellationToken cancellationToken)
     {
         var name = NameOf(result);

@@ -3,24 +3,24 @@ using System.CommandLine.Parsing;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>What is wrong with a command line, said so that the next try succeeds.</summary>
+/// <summary>Describes what is wrong with a command line, in a way that lets the next try succeed.</summary>
 internal static class UsageErrors
 {
     private const string UnmatchedPrefix = "Unrecognized command or argument";
 
-    /// <summary>Every fault; empty when the command may run.</summary>
+    /// <summary>All errors; empty if the command may run.</summary>
     public static IReadOnlyList<string> Of(ParseResult result, IReadOnlyList<string> args)
     {
         var unknown = UnknownOptions(result, args);
         string[] refused = [.. VllmOptions.RefusalsOf(result)];
         if (unknown.Count + refused.Length > 0)
         {
-            // The parser has taken their values for something else; what it says beyond this only misleads.
+            // The parser took the values of these options for something else, so its further errors would only mislead.
             var names = OptionNames(result).ToArray();
             return [.. refused, .. unknown.Select(option => Describe(option, names))];
         }
 
-        // The parser would take the value for an argument of its own.
+        // The parser would take the value for a separate argument.
         var valued = FlagsWithValue(result, args);
         if (valued.Count > 0)
             return valued;
@@ -30,7 +30,7 @@ internal static class UsageErrors
         return [.. unexpected, .. others.Distinct()];
     }
 
-    /// <summary>The command as it is typed: <c>localllm bench throughput</c>.</summary>
+    /// <summary>The command as a user types it: <c>localllm bench throughput</c>.</summary>
     public static string PathOf(ParseResult result)
     {
         var names = new List<string>();
@@ -41,7 +41,7 @@ internal static class UsageErrors
 
     private static List<string> UnknownOptions(ParseResult result, IReadOnlyList<string> args)
     {
-        // A token after "--" is meant as it is written.
+        // A token after "--" is literal.
         var literal = args.SkipWhile(argument => argument != "--").Skip(1).ToHashSet(StringComparer.Ordinal);
         var positional = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens);
         var tokens = result.UnmatchedTokens.Concat(positional.Select(token => token.Value));

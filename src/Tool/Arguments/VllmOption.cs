@@ -3,8 +3,10 @@ using System.Globalization;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>An option of <c>vllm serve</c> that changes nothing here: accepted where it asks for what is done anyway, else refused by
-/// name with the reason.</summary>
+/// <summary>
+/// An option of <c>vllm serve</c> that changes nothing here. It is accepted if it asks for what this program does anyway.
+/// Otherwise it is refused by name, with the reason.
+/// </summary>
 internal sealed class VllmOption : Option<string[]>
 {
     private const string Number = "#";
@@ -18,26 +20,27 @@ internal sealed class VllmOption : Option<string[]>
         _reason = reason;
         _accepted = accepted;
         CustomParser = result => [.. result.Tokens.Select(token => token.Value)];
-        // The help is about what this program does.
+        // The help describes only what this program does.
         Hidden = true;
     }
 
-    /// <summary>Why it, or another value of it, is refused; null: it is accepted.</summary>
+    /// <summary>Why the option, or another value of it, is refused; null: the option is accepted.</summary>
     public string? Reason => _reason;
 
-    /// <summary>Whether it is refused whatever its value is, so that no misspelt name should be corrected to it.</summary>
+    /// <summary>Whether the option is refused with any value; a misspelt name should then not be corrected to it.</summary>
     public bool IsRefused => _reason is not null && _accepted is null or [];
 
     /// <summary>A flag.</summary>
-    /// <param name="name">With its hyphens.</param>
+    /// <param name="name">The name, with its hyphens.</param>
     /// <param name="refusal">Why it is refused; null: it is accepted.</param>
     public static VllmOption Flag(string name, string? refusal) => new(name, [], refusal, null) { Arity = ArgumentArity.Zero };
 
     /// <summary>An option with a value.</summary>
-    /// <param name="name">With its hyphens.</param>
+    /// <param name="name">The name, with its hyphens.</param>
     /// <param name="aliases">Its short names.</param>
-    /// <param name="accepted">Values that ask for what is done anyway; <c>*</c>: all of them; <c>#</c>: numbers of 0 or more.</param>
-    /// <param name="reason">Why others are refused.</param>
+    /// <param name="accepted">Values that ask for what this program does anyway; <c>*</c>: all values; <c>#</c>: numbers of 0 or
+    /// more.</param>
+    /// <param name="reason">Why other values are refused.</param>
     public static VllmOption Valued(string name, string[] aliases, IReadOnlyList<string> accepted, string reason) =>
         new(name, aliases, reason, accepted)
     {
@@ -45,8 +48,8 @@ internal sealed class VllmOption : Option<string[]>
         AllowMultipleArgumentsPerToken = accepted.Count == 0,
     };
 
-    /// <summary>Why the command line's use of it is refused, or null.</summary>
-    /// <param name="values">What was given with it.</param>
+    /// <summary>Why the option, as the command line uses it, is refused; null if it is accepted.</summary>
+    /// <param name="values">The given values.</param>
     public string? Refusal(IReadOnlyList<string> values)
     {
         if (_reason is null)
@@ -58,11 +61,11 @@ internal sealed class VllmOption : Option<string[]>
             : null;
     }
 
-    /// <summary>That it is not available, and why.</summary>
-    /// <param name="name">As it was given.</param>
+    /// <summary>The message that the option is not available, and why.</summary>
+    /// <param name="name">The name as the user typed it.</param>
     public string Unavailable(string name) => $"{name} is an option of vLLM's that is not available here: {_reason}; remove it.";
 
-    // 1 and 1.0 are one number, {} and { } one object.
+    // 1 and 1.0 are equal numbers, {} and { } equal objects.
     private static bool IsSame(string given, string accepted)
     {
         if (accepted == "*")

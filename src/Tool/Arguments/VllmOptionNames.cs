@@ -1,7 +1,9 @@
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>Further options of <c>vllm serve</c> and <c>vllm bench</c>, which some commands have, to tell "not available here" from a
-/// misspelling.</summary>
+/// <summary>
+/// Further options of <c>vllm serve</c> and <c>vllm bench</c>, some of which only some commands have. They distinguish "not
+/// available here" from a misspelling.
+/// </summary>
 internal static class VllmOptionNames
 {
     private const string Names = """

@@ -4,14 +4,14 @@ using System.Text.RegularExpressions;
 namespace LocalLlm.Tool.Arguments;
 
 /// <summary>
-/// The options of <c>vllm serve</c> beyond those that this program has: what each asks for, and whether that is done anyway. The names
-/// are those of vLLM's engine and server arguments, of 0.6 to 0.14.
+/// The options of <c>vllm serve</c> that this program does not have: what each asks for, and whether this program does so anyway.
+/// The names come from vLLM's engine and server arguments, versions 0.6 to 0.14.
 /// </summary>
 internal static partial class VllmOptions
 {
-    // both NAME: --NAME and --no-NAME change nothing. on: only the first; off: only the second; no: only the second is new.
-    // value NAME/-ALIAS ACCEPTED,…: other values are refused; * accepts all, # numbers of 0 or more. never NAME: refused. After the bar
-    // stands why.
+    // both NAME: --NAME and --no-NAME change nothing. on: only --NAME changes nothing; off: only --no-NAME does; no: only
+    // --no-NAME is new. value NAME/-ALIAS ACCEPTED,…: other values are refused; * accepts all, # numbers of 0 or more. never
+    // NAME: refused. The reason follows the bar.
     private const string Table = """
         both trust-remote-code
         both use-tqdm-on-load
@@ -239,7 +239,7 @@ internal static partial class VllmOptions
 
     private static readonly List<Func<VllmOption>> All = [.. Table.Split('\n').Select(line => line.Trim()).SelectMany(Read)];
 
-    /// <summary>Adds those that the command does not have itself.</summary>
+    /// <summary>Adds the options that the command does not have itself.</summary>
     public static void AddTo(Command command)
     {
         var own = command.Options.SelectMany(option => option.Aliases.Append(option.Name)).ToHashSet(StringComparer.Ordinal);
@@ -251,7 +251,7 @@ internal static partial class VllmOptions
         }
     }
 
-    /// <summary>What is wrong with those that were given.</summary>
+    /// <summary>The refusals of the given options.</summary>
     public static IEnumerable<string> RefusalsOf(ParseResult result) =>
         from option in result.CommandResult.Command.Options.OfType<VllmOption>()
         let given = result.GetResult(option)
@@ -260,9 +260,11 @@ internal static partial class VllmOptions
         where refusal is not null
         select refusal;
 
-    /// <summary>What a command says of one of these names that its parser does not know: <c>-O3</c>, <c>--speculative-config.method</c>.
-    /// Null where the name is none of them.</summary>
-    /// <param name="name">Without a value.</param>
+    /// <summary>
+    /// The refusal of a name that the command's parser does not know, such as <c>-O3</c> or <c>--speculative-config.method</c>;
+    /// null if the name is none of these options.
+    /// </summary>
+    /// <param name="name">The name, without a value.</param>
     public static string? RefusalOf(string name)
     {
         if (name.StartsWith(SpeculativeConfig + ".", StringComparison.Ordinal))
@@ -274,15 +276,16 @@ internal static partial class VllmOptions
         return Find(whole) is { Reason: not null } option && (isPart || option.IsRefused) ? option.Unavailable(name) : null;
     }
 
-    /// <summary>Whether it is the name of one of these.</summary>
+    /// <summary>Whether a name belongs to one of these options.</summary>
     public static bool Contains(string name) => Find(name) is not null;
 
     private static VllmOption? Find(string name) =>
         All.Select(create => create()).FirstOrDefault(option => option.Name == name || option.Aliases.Contains(name));
 
-    /// <summary>Refuses <c>--task</c>, <c>--runner</c> and <c>--convert</c> where they ask for something else than the model
-    /// does.</summary>
-    /// <exception cref="UsageException">They do.</exception>
+    /// <summary>
+    /// Refuses <c>--task</c>, <c>--runner</c> and <c>--convert</c> if they ask for something other than what the model does.
+    /// </summary>
+    /// <exception cref="UsageException">One of them asks for something else.</exception>
     public static void CheckTask(ParseResult result, bool isEncoder, string model)
     {
         foreach (var option in result.CommandResult.Command.Options.OfType<VllmOption>())
@@ -315,7 +318,7 @@ internal static partial class VllmOptions
         };
     }
 
-    // Commas inside of braces separate members, not values.
+    // Commas inside braces separate members, not values.
     private static string[] Values(string text) => [.. Separator().Split(text).Select(value => value == "\"\"" ? "" : value)];
 
     [GeneratedRegex(@"\A-O[0-9]\z")]

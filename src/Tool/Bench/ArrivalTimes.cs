@@ -1,16 +1,17 @@
 namespace LocalLlm.Tool.Bench;
 
 /// <summary>
-/// When requests arrive, as vLLM's <c>bench serve</c> draws it: gaps from a gamma distribution whose shape is the burstiness and whose mean
-/// follows from the rate; 1 is a Poisson process, less comes in bursts, more is steadier.
+/// Arrival times of requests, drawn as in vLLM's <c>bench serve</c>: the gaps have a gamma distribution. Its shape is the
+/// burstiness, and its mean follows from the rate. A burstiness of 1 is a Poisson process; lower values give bursts, higher
+/// values steadier arrivals.
 /// </summary>
 internal static class ArrivalTimes
 {
-    /// <summary>Seconds after the start, ascending, of <paramref name="count"/> requests.</summary>
+    /// <summary>The arrival times of <paramref name="count"/> requests, in seconds after the start, ascending.</summary>
     /// <param name="count">Number of requests.</param>
-    /// <param name="rate">Requests a second; infinity: all at once.</param>
+    /// <param name="rate">Requests per second; infinity: all at once.</param>
     /// <param name="burstiness">Above 0.</param>
-    /// <param name="seed">Of the generator.</param>
+    /// <param name="seed">Seed of the generator.</param>
     public static double[] Draw(int count, double rate, double burstiness, long seed)
     {
         var times = new double[count];
@@ -27,7 +28,7 @@ internal static class ArrivalTimes
         return times;
     }
 
-    // Marsaglia and Tsang, "A simple method for generating gamma variables", 2000; shapes below 1 by their boost.
+    // Marsaglia and Tsang, "A simple method for generating gamma variables", 2000, with their boost for shapes below 1.
     private static double Gamma(Random random, double shape)
     {
         if (shape < 1)

@@ -2,29 +2,29 @@ namespace LocalLlm.Tool.Bench;
 
 /// <summary>When the requests of a run start.</summary>
 /// <param name="Arrivals">Seconds after the start, one per request; empty: all at once.</param>
-/// <param name="MaxConcurrency">Most under way at once; others wait, and their waiting counts.</param>
+/// <param name="MaxConcurrency">Max requests under way at once; further ones wait, and their waiting time counts.</param>
 internal readonly record struct RunPace(IReadOnlyList<double> Arrivals, int MaxConcurrency = int.MaxValue)
 {
     /// <summary>All at once.</summary>
     public static RunPace Together => new([]);
 }
 
-/// <summary>What a run of requests took. Times in seconds.</summary>
+/// <summary>The measurements of a run of requests. Times are in seconds.</summary>
 internal sealed class BatchRun
 {
-    /// <summary>From the start of the batch to its last token.</summary>
+    /// <summary>Time from the start of the batch to its last token.</summary>
     public double Elapsed { get; private set; }
 
-    /// <summary>From a request's arrival to its first token, one per request.</summary>
+    /// <summary>Time from a request's arrival to its first token, one per request.</summary>
     public List<double> TimeToFirstToken { get; } = [];
 
-    /// <summary>Between two tokens of one request.</summary>
+    /// <summary>Time between two tokens of one request.</summary>
     public List<double> InterTokenLatency { get; } = [];
 
-    /// <summary>Mean time of a request's tokens after the first, one per request of several tokens.</summary>
+    /// <summary>Mean time per token after the first; one value per request of several tokens.</summary>
     public List<double> TimePerOutputToken { get; } = [];
 
-    /// <summary>From a request's arrival to its last token.</summary>
+    /// <summary>Time from a request's arrival to its last token.</summary>
     public List<double> EndToEnd { get; } = [];
 
     /// <summary>Prompt tokens of all requests.</summary>
@@ -36,16 +36,16 @@ internal sealed class BatchRun
     /// <summary>Engine steps.</summary>
     public long Steps { get; private set; }
 
-    /// <summary>Most requests that were under way at once.</summary>
+    /// <summary>Max number of requests that were under way at once.</summary>
     public int MaxAtOnce { get; private set; }
 
     /// <summary>Runs <paramref name="requests"/>.</summary>
-    /// <param name="engine">Otherwise idle.</param>
-    /// <param name="requests">What to run.</param>
+    /// <param name="engine">The engine, otherwise idle.</param>
+    /// <param name="requests">The requests to run.</param>
     /// <param name="pace">When they start.</param>
-    /// <param name="sampling">The parameters of a request of some output length.</param>
+    /// <param name="sampling">Gives the sampling parameters for an output length.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="cancellationToken">Cancels the run.</param>
     /// <exception cref="EngineException">A request was refused or failed.</exception>
     public static async Task<BatchRun> RunAsync(
         LlmEngine engine,
@@ -66,7 +66,7 @@ internal sealed class BatchRun
         run.Steps = engine.Statistics.Steps - steps;
         return run;
 
-        // One that fails ends the run: the others would wait for its place.
+        // A request that fails ends the run: otherwise the waiting ones would never get its place.
         async Task OrCancelAsync(BenchmarkRequest benchmark, double arrival)
         {
             try
@@ -95,7 +95,7 @@ internal sealed class BatchRun
                 var now = time.GetElapsedTime(started).TotalSeconds - arrival;
                 if (output.FinishReason == FinishReason.Error)
                     throw new EngineException(EngineErrorKind.GenerationFailed, output.Error!);
-                // A piece may hold several tokens when this reader was late.
+                // One output may hold several tokens if this reader was late.
                 for (var i = 0; tokens > 0 && i < output.TokenIds.Count; i++)
                     gaps.Add((now - last) / output.TokenIds.Count);
                 if (tokens == 0)

@@ -19,7 +19,7 @@ internal sealed class Benchmark(LlmEngine engine, BenchmarkSettings settings, Ti
         return ThroughputReport.Of(await RunAsync(Requests(), RunPace.Together, cancellationToken));
     }
 
-    /// <summary>Lets requests arrive at a rate, as at a server, and measures until the last is done.</summary>
+    /// <summary>Starts requests at a rate, as clients of a server would, and measures until the last is done.</summary>
     public async Task<ServeReport> ServeAsync(CancellationToken cancellationToken)
     {
         await WarmUpAsync(cancellationToken);

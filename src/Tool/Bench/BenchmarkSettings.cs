@@ -1,42 +1,42 @@
 namespace LocalLlm.Tool.Bench;
 
-/// <summary>What a benchmark runs.</summary>
+/// <summary>The settings of a benchmark.</summary>
 internal sealed record BenchmarkSettings
 {
-    /// <summary>Tokens of every prompt.</summary>
+    /// <summary>Number of tokens of every prompt.</summary>
     public required int InputLen { get; init; }
 
-    /// <summary>Tokens of every answer; an end-of-sequence token does not end it.</summary>
+    /// <summary>Number of tokens of every output; an end-of-sequence token does not end it.</summary>
     public required int OutputLen { get; init; }
 
     /// <summary>Throughput and serve: where the requests come from.</summary>
     public BenchmarkDataset Dataset { get; init; }
 
-    /// <summary>Throughput and serve: requests.</summary>
+    /// <summary>Throughput and serve: number of requests.</summary>
     public int NumPrompts { get; init; } = 1;
 
-    /// <summary>Serve: requests a second; infinity: all at once.</summary>
+    /// <summary>Serve: requests per second; infinity: all at once.</summary>
     public double RequestRate { get; init; } = double.PositiveInfinity;
 
     /// <summary>Serve: see <see cref="ArrivalTimes"/>.</summary>
     public double Burstiness { get; init; } = 1;
 
-    /// <summary>Serve: most requests under way at once.</summary>
+    /// <summary>Serve: max requests under way at once.</summary>
     public int MaxConcurrency { get; init; } = int.MaxValue;
 
-    /// <summary>Latency: prompts of one batch.</summary>
+    /// <summary>Latency: number of prompts in a batch.</summary>
     public int BatchSize { get; init; } = 1;
 
-    /// <summary>Latency: batches that are measured.</summary>
+    /// <summary>Latency: number of measured batches.</summary>
     public int NumIters { get; init; } = 1;
 
-    /// <summary>Batches before the measurement; of throughput and serve, short ones.</summary>
+    /// <summary>Number of batches before the measurement; throughput and serve use short ones.</summary>
     public int NumItersWarmup { get; init; }
 
     /// <summary>Seed of the prompts and of the sampling.</summary>
     public long Seed { get; init; }
 
-    /// <summary>Null: 1, or what the dataset has.</summary>
+    /// <summary>The temperature; null: 1, or the dataset's.</summary>
     public double? Temperature { get; init; }
 
     /// <summary>See <see cref="SamplingParams.TopP"/>.</summary>

@@ -3,10 +3,12 @@ namespace LocalLlm.Tool.Bench;
 /// <summary>Mean and percentiles of a list of times.</summary>
 /// <param name="Mean">Arithmetic mean.</param>
 /// <param name="P50">Median.</param>
-/// <param name="P99">99 of 100 are at most this.</param>
+/// <param name="P99">99 of 100 values are at most this.</param>
 internal readonly record struct Distribution(double Mean, double P50, double P99)
 {
-    /// <summary>Of <paramref name="values"/>, multiplied by <paramref name="scale"/>; all zero where there are none.</summary>
+    /// <summary>
+    /// The distribution of <paramref name="values"/>, multiplied by <paramref name="scale"/>; all zero if there are none.
+    /// </summary>
     public static Distribution Of(IReadOnlyCollection<double> values, double scale = 1)
     {
         if (values.Count == 0)

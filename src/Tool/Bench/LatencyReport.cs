@@ -2,27 +2,27 @@ using System.Globalization;
 
 namespace LocalLlm.Tool.Bench;
 
-/// <summary>Latency of one batch, measured several times. Serialised in snake_case, the first three as vLLM names them.</summary>
+/// <summary>The latency of a batch, measured several times. Serialised in snake_case; the first three fields have vLLM's names.</summary>
 internal sealed record LatencyReport
 {
     private static readonly int[] Percents = [10, 25, 50, 75, 90, 99];
 
-    /// <summary>Mean seconds of a batch.</summary>
+    /// <summary>Mean seconds per batch.</summary>
     public required double AvgLatency { get; init; }
 
-    /// <summary>Seconds of every batch.</summary>
+    /// <summary>The seconds of every batch.</summary>
     public required IReadOnlyList<double> Latencies { get; init; }
 
     /// <summary>Percent → seconds.</summary>
     public required IReadOnlyDictionary<string, double> Percentiles { get; init; }
 
-    /// <summary>Prompts of a batch.</summary>
+    /// <summary>Number of prompts in a batch.</summary>
     public required int BatchSize { get; init; }
 
     /// <summary>Output tokens per second of one request of the batch.</summary>
     public required double OutputTokensPerSecondPerRequest { get; init; }
 
-    /// <summary>Mean milliseconds of an engine step.</summary>
+    /// <summary>Mean milliseconds per engine step.</summary>
     public required double MeanStepMs { get; init; }
 
     /// <summary>Milliseconds to a request's first token.</summary>
@@ -31,7 +31,7 @@ internal sealed record LatencyReport
     /// <summary>Milliseconds between two tokens of a request.</summary>
     public required Distribution ItlMs { get; init; }
 
-    /// <summary>Of the measured batches.</summary>
+    /// <summary>The report of the measured batches.</summary>
     public static LatencyReport Of(IReadOnlyList<BatchRun> runs, int batchSize)
     {
         double[] latencies = [.. runs.Select(run => run.Elapsed)];

@@ -1,8 +1,9 @@
 namespace LocalLlm.Tool.Bench;
 
 /// <summary>
-/// The workload of nano-vllm's bench.py, which several engines have published figures for: 256 prompts of 100 to 1,024 random ids and
-/// answers of 100 to 1,024 tokens, drawn by Python's generator with seed 0: 142,827 and 133,966 tokens.
+/// The workload of nano-vllm's bench.py, for which several engines have published figures: 256 prompts of 100 to 1,024 random
+/// ids, with outputs of 100 to 1,024 tokens. Python's generator with seed 0 draws them: 142,827 prompt tokens and 133,966 output
+/// tokens.
 /// </summary>
 internal static class NanoVllmWorkload
 {
@@ -15,7 +16,7 @@ internal static class NanoVllmWorkload
     private const int LargestId = 10_000;
 
     /// <summary>The requests.</summary>
-    /// <param name="vocabularySize">Ids beyond it are folded back into it.</param>
+    /// <param name="vocabularySize">Larger ids are folded back into the vocabulary.</param>
     public static IReadOnlyList<BenchmarkRequest> Create(int vocabularySize)
     {
         var random = new PythonRandom(0);

@@ -1,8 +1,8 @@
 namespace LocalLlm.Tool.Bench;
 
 /// <summary>
-/// CPython's <c>random.Random</c> (Matsumoto and Nishimura, "Mersenne Twister", 1998), as far as a benchmark's workload needs it: the same
-/// seed gives the same integers as there, so that two programs can be given the very same work.
+/// The part of CPython's <c>random.Random</c> that a benchmark's workload needs (Matsumoto and Nishimura, "Mersenne Twister",
+/// 1998). The same seed gives the same integers as in CPython, so two programs can run exactly the same workload.
 /// </summary>
 internal sealed class PythonRandom
 {
@@ -11,10 +11,10 @@ internal sealed class PythonRandom
     private readonly uint[] _state = new uint[Size];
     private int _next = Size;
 
-    /// <summary>As <c>random.seed(seed)</c>.</summary>
+    /// <summary>Like <c>random.seed(seed)</c>.</summary>
     public PythonRandom(uint seed)
     {
-        // init_by_array with the one word of the seed.
+        // init_by_array with the seed as its only word.
         const uint first = 19650218;
         _state[0] = first;
         for (var i = 1; i < Size; i++)
@@ -27,7 +27,7 @@ internal sealed class PythonRandom
         _state[0] = 0x80000000;
     }
 
-    /// <summary>As <c>random.randint(least, most)</c>: both ends included.</summary>
+    /// <summary>Like <c>random.randint(least, most)</c>: both ends included.</summary>
     public int Next(int least, int most)
     {
         var count = (uint)(most - least + 1);

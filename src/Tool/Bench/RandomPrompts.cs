@@ -1,6 +1,6 @@
 namespace LocalLlm.Tool.Bench;
 
-/// <summary>Prompts of random token ids: no two share a beginning, so nothing is found in the prefix cache.</summary>
+/// <summary>Prompts of random token ids. No two have the same beginning, so the prefix cache has no hits.</summary>
 internal sealed class RandomPrompts(int vocabularySize, long seed)
 {
     private readonly Random _random = new(unchecked((int)(seed ^ (seed >> 32))));

@@ -1,18 +1,20 @@
 namespace LocalLlm.Tool.Bench;
 
-/// <summary>Requests that arrived one after the other. Serialised in snake_case, as vLLM's <c>bench serve</c> names the fields.</summary>
+/// <summary>
+/// The report of requests that arrived over time. Serialised in snake_case, with the field names of vLLM's <c>bench serve</c>.
+/// </summary>
 internal sealed record ServeReport
 {
     /// <summary>Seconds from the start, before the first gap, to the last token.</summary>
     public required double Duration { get; init; }
 
-    /// <summary>Requests that were answered.</summary>
+    /// <summary>Number of completed requests.</summary>
     public required int Completed { get; init; }
 
-    /// <summary>Requests a second that were asked for; null: all at once.</summary>
+    /// <summary>The requested rate in requests per second; null: all at once.</summary>
     public required double? RequestRate { get; init; }
 
-    /// <summary>Most requests that were under way at once.</summary>
+    /// <summary>Max number of requests that were under way at once.</summary>
     public required int MaxConcurrentRequests { get; init; }
 
     /// <summary>Prompt tokens.</summary>
@@ -33,7 +35,7 @@ internal sealed record ServeReport
     /// <summary>Milliseconds from a request's arrival to its first token.</summary>
     public required Distribution TtftMs { get; init; }
 
-    /// <summary>Mean milliseconds of a request's tokens after the first.</summary>
+    /// <summary>Mean milliseconds per token of a request after the first.</summary>
     public required Distribution TpotMs { get; init; }
 
     /// <summary>Milliseconds between two tokens of a request.</summary>
@@ -42,7 +44,7 @@ internal sealed record ServeReport
     /// <summary>Milliseconds from a request's arrival to its last token.</summary>
     public required Distribution E2elMs { get; init; }
 
-    /// <summary>Of one run.</summary>
+    /// <summary>The report of one run.</summary>
     public static ServeReport Of(BatchRun run, double rate) => new()
     {
         Duration = run.Elapsed,

@@ -1,15 +1,17 @@
 namespace LocalLlm.Tool.Bench;
 
-/// <summary>Offline throughput: every prompt is queued at once. Serialised in snake_case, the first five as vLLM names them.</summary>
+/// <summary>
+/// Offline throughput: every prompt is queued at once. Serialised in snake_case; the first five fields have vLLM's names.
+/// </summary>
 internal sealed record ThroughputReport
 {
     /// <summary>Seconds from the first request to the last token.</summary>
     public required double ElapsedTime { get; init; }
 
-    /// <summary>Requests.</summary>
+    /// <summary>Number of requests.</summary>
     public required int NumRequests { get; init; }
 
-    /// <summary>Prompt and output tokens.</summary>
+    /// <summary>Number of prompt and output tokens.</summary>
     public required long TotalNumTokens { get; init; }
 
     /// <summary>Requests per second.</summary>
@@ -21,16 +23,16 @@ internal sealed record ThroughputReport
     /// <summary>Output tokens per second.</summary>
     public required double OutputTokensPerSecond { get; init; }
 
-    /// <summary>Engine steps.</summary>
+    /// <summary>Number of engine steps.</summary>
     public required long Steps { get; init; }
 
-    /// <summary>Mean milliseconds of a step.</summary>
+    /// <summary>Mean milliseconds per step.</summary>
     public required double MeanStepMs { get; init; }
 
-    /// <summary>Mean tokens, of prompts and outputs, computed in a step.</summary>
+    /// <summary>Mean number of prompt and output tokens computed per step.</summary>
     public required double MeanStepTokens { get; init; }
 
-    /// <summary>Milliseconds from the start to a request's first token, waiting included.</summary>
+    /// <summary>Milliseconds from the start to a request's first token, including waiting.</summary>
     public required Distribution TtftMs { get; init; }
 
     /// <summary>Milliseconds between two tokens of a request.</summary>
@@ -39,7 +41,7 @@ internal sealed record ThroughputReport
     /// <summary>Milliseconds from the start to a request's last token.</summary>
     public required Distribution E2elMs { get; init; }
 
-    /// <summary>Of one measured batch.</summary>
+    /// <summary>The report of one measured batch.</summary>
     public static ThroughputReport Of(BatchRun run) => new()
     {
         ElapsedTime = run.Elapsed,

@@ -6,7 +6,7 @@ using LocalLlm.Tool.Bench;
 namespace LocalLlm.Tool.Commands;
 
 /// <summary>
-/// <c>localllm bench [throughput|latency|serve]</c>: vLLM's benchmarks with random prompts; the first two without a name.
+/// <c>localllm bench [throughput|latency|serve]</c>: vLLM's benchmarks with random prompts; without a name, throughput and latency.
 /// </summary>
 internal static class BenchCommand
 {
@@ -48,7 +48,7 @@ internal static class BenchCommand
         var arguments = new BenchmarkArguments();
         var command = new Command(name, description);
 
-        // Beside subcommands a positional argument would swallow a misspelt one.
+        // With subcommands, a positional argument would swallow a misspelt subcommand.
         var model = benchmarks == (Benchmarks.Throughput | Benchmarks.Latency) ? null : Options.Model();
         if (model is not null)
             command.Add(model);
@@ -74,7 +74,7 @@ internal static class BenchCommand
                     throw new UsageException($"--input-len {settings.InputLen} and --output-len {settings.OutputLen} are more than --max-model-len {options.MaxModelLen}; lower them, or raise it");
             }
 
-            // As in vLLM's benchmarks: a cached prefix would flatter the figures.
+            // As in vLLM's benchmarks: prefix cache hits would flatter the figures.
             await using var engine = await EngineLoading.LoadAsync(
                 options with { EnablePrefixCaching = engineArguments.PrefixCaching(result) ?? false },
                 terminal,
@@ -113,7 +113,7 @@ internal static class BenchCommand
         return command;
     }
 
-    // Before the benchmark runs, not after it. What the file holds stays.
+    // Checks the file before the benchmark runs, not after it. Its content stays.
     private static void RequireWritable(string path)
     {
         if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))

@@ -3,7 +3,7 @@ using LocalLlm.Tool.Arguments;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary><c>localllm chat</c>: a chat of many turns in the terminal, or with the lines of a redirected file.</summary>
+/// <summary><c>localllm chat</c>: a multi-turn chat in the terminal, or with the lines of a redirected file.</summary>
 internal static class ChatCommand
 {
     /// <summary>Builds the command.</summary>

@@ -4,8 +4,8 @@ using LocalLlm.Templating;
 namespace LocalLlm.Tool.Commands;
 
 /// <summary>
-/// The turns of one chat. Each line of input is a message or a command. A turn that fails is taken back, so that the chat can go on;
-/// prompts, greetings and speeds are shown to people only.
+/// The turns of one chat. Each line of input is a message or a command. A turn that fails is removed, and the chat can continue.
+/// Prompts, greetings and speeds are shown only if a person is at the terminal.
 /// </summary>
 internal sealed class ChatSession(LlmEngine engine, Terminal terminal, SamplingParams sampling)
 {
@@ -16,7 +16,7 @@ internal sealed class ChatSession(LlmEngine engine, Terminal terminal, SamplingP
     public string? SystemPrompt { get; set; }
 
     /// <summary>Runs until <c>/exit</c> or the end of the input.</summary>
-    /// <returns>Success, or failure where the input was redirected and a turn failed.</returns>
+    /// <returns>Success, or failure if the input was redirected and a turn failed.</returns>
     public async Task<int> RunAsync(CancellationToken cancellationToken)
     {
         var failed = false;
@@ -47,11 +47,11 @@ internal sealed class ChatSession(LlmEngine engine, Terminal terminal, SamplingP
             await terminal.Text.FlushAsync(cancellationToken);
         }
 
-        // A terminal's read blocks its thread and cannot be cancelled; the wait for it can.
+        // A terminal's read blocks its thread and cannot be cancelled; waiting for it can.
         return await Task.Run(terminal.Input.ReadLine, CancellationToken.None).WaitAsync(cancellationToken);
     }
 
-    /// <returns>False: the chat is over.</returns>
+    /// <returns>False: the chat has ended.</returns>
     private async Task<bool> ObeyAsync(string line)
     {
         var parts = line.Trim().Split(' ', 2, StringSplitOptions.TrimEntries);
@@ -93,7 +93,7 @@ internal sealed class ChatSession(LlmEngine engine, Terminal terminal, SamplingP
             return false;
         }
 
-        // A template drops earlier thinking; one that does not would send it as text.
+        // Templates drop earlier thoughts; one that does not would send them as text.
         _turns.Add(new("assistant", response.Text));
         await ShowAsync(response.Speed.Describe());
         return true;

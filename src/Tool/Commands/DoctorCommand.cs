@@ -6,7 +6,7 @@ using Spectre.Console;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary><c>localllm doctor</c>: what this machine has of all that the engine can use, and what to do about the rest.</summary>
+/// <summary><c>localllm doctor</c>: what this machine has of everything the engine can use, and what to do about the rest.</summary>
 internal static class DoctorCommand
 {
     private static readonly JsonSerializerOptions JsonOptions = new()

@@ -4,7 +4,7 @@ using LocalLlm.Tool.Arguments;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary><c>localllm download</c>: brings a model to this machine and prints the folder.</summary>
+/// <summary><c>localllm download</c>: downloads a model to this machine and prints the folder.</summary>
 internal static class DownloadCommand
 {
     /// <summary>Builds the command.</summary>

@@ -5,13 +5,13 @@ using LocalLlm.Tool.Requests;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary>A file of texts: all run together in the engine, results come out in order.</summary>
+/// <summary>Embeds a file of texts: the engine runs all of them together, and results come out in order.</summary>
 /// <param name="engine">The engine.</param>
-/// <param name="kinds">What is wanted of every text.</param>
-/// <param name="truncate">Whether texts that are too long are cut.</param>
+/// <param name="kinds">The outputs wanted for every text.</param>
+/// <param name="truncate">Whether texts that are too long are truncated.</param>
 internal sealed class EmbedLines(EmbeddingEngine engine, EmbeddingKinds kinds, bool truncate)
 {
-    // A number as JSON and as a float, until it is written.
+    // A number takes its JSON text and its float until it is written.
     private const long BytesPerNumber = 16;
 
     private readonly UnreadNames _unread = new();
@@ -19,7 +19,7 @@ internal sealed class EmbedLines(EmbeddingEngine engine, EmbeddingKinds kinds, b
     private static readonly (EmbeddingKinds Kind, string Option)[] Options = [(EmbeddingKinds.Sparse, "--sparse"), (EmbeddingKinds.MultiVector, "--colbert")];
 
     /// <summary>Loads the model and embeds every line.</summary>
-    /// <exception cref="UsageException">The model does not make what is asked for.</exception>
+    /// <exception cref="UsageException">The model does not produce a requested output.</exception>
     public static async Task<int> RunAsync(EngineOptions options, EmbeddingKinds kinds, bool truncate, LineFiles files, Terminal terminal, CancellationToken cancellationToken)
     {
         options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
@@ -79,7 +79,7 @@ internal sealed class EmbedLines(EmbeddingEngine engine, EmbeddingKinds kinds, b
         if (id is null)
             return;
         writer.WritePropertyName("id");
-        // As it was given: a number keeps its digits.
+        // As given: a number keeps its digits.
         writer.WriteRawValue(id);
     }
 
@@ -122,7 +122,7 @@ internal sealed class EmbedLines(EmbeddingEngine engine, EmbeddingKinds kinds, b
         ? failure
         : new(failure.Kind, $"line {number}: {failure.Message}", failure.Parameter, failure);
 
-    // A text has at most a token for each byte, and two that open and close it.
+    // A text has at most one token per byte, plus two special tokens around it.
     private long BytesOf(JsonLine line)
     {
         var tokens = Math.Min(line.Utf8.Length + 2L, engine.MaxModelLen);

@@ -2,8 +2,8 @@ using System.Globalization;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary>A clock that stands still, for templates that ask for the date.</summary>
-/// <param name="localTime">The time on the wall.</param>
+/// <summary>A clock that stands still, for templates that use the date.</summary>
+/// <param name="localTime">The local time.</param>
 internal sealed class FixedClock(DateTime localTime) : TimeProvider
 {
     private static readonly string[] Formats =
@@ -21,7 +21,7 @@ internal sealed class FixedClock(DateTime localTime) : TimeProvider
     public override DateTimeOffset GetUtcNow() => new(DateTime.SpecifyKind(localTime, DateTimeKind.Unspecified), TimeSpan.Zero);
 
     /// <summary>
-    /// Reads a local time in ISO 8601. An offset or Z behind it does not move the clock: the time is the one on the wall.
+    /// Reads a local time in ISO 8601. An offset or Z after it is ignored: the text gives the local time as it is.
     /// </summary>
     public static bool TryParse(string text, out FixedClock? clock)
     {

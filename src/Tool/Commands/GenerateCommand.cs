@@ -3,10 +3,10 @@ using LocalLlm.Tool.Arguments;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary><c>localllm generate</c>: a file of requests, or one prompt that streams to the terminal.</summary>
+/// <summary><c>localllm generate</c>: a file of requests, or one prompt whose response streams to the terminal.</summary>
 internal static class GenerateCommand
 {
-    // vLLM's 16 is too little to watch.
+    // vLLM's default of 16 is too short to watch.
     private const int DefaultMaxTokens = 256;
 
     /// <summary>Builds the command.</summary>

@@ -4,10 +4,10 @@ using LocalLlm.Tool.Requests;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary>A file of requests: all run together in the engine, results come out in order.</summary>
+/// <summary>Runs a file of requests: the engine runs all of them together, and results come out in order.</summary>
 internal static class GenerateLines
 {
-    /// <summary>Loads the model and answers every line.</summary>
+    /// <summary>Loads the model and processes every line.</summary>
     public static async Task<int> RunAsync(EngineOptions options, LineFiles files, Terminal terminal, CancellationToken cancellationToken)
     {
         await using var engine = await EngineLoading.LoadAsync(options, terminal, cancellationToken);

@@ -5,7 +5,7 @@ namespace LocalLlm.Tool.Commands;
 /// <summary>One prompt whose response streams to the terminal.</summary>
 internal static class GenerateTerminal
 {
-    /// <summary>Loads the model, streams, and ends with the speed on standard error.</summary>
+    /// <summary>Loads the model, streams the response, and writes the speed to standard error at the end.</summary>
     public static async Task<int> RunAsync(
         EngineOptions options,
         GenerationRequest request,

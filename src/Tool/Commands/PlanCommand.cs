@@ -8,8 +8,8 @@ using Spectre.Console;
 namespace LocalLlm.Tool.Commands;
 
 /// <summary>
-/// <c>localllm plan</c>: where the memory would go, without loading any weights: on this machine's device by the model's folder, or, for
-/// several ranks, devices that are not there and models that are not here, by config.json.
+/// <c>localllm plan</c>: where the memory would go, without loading any weights. It plans for this machine's device from the
+/// model's folder. For several ranks, or devices or models that are not on this machine, it plans from config.json.
 /// </summary>
 internal static class PlanCommand
 {

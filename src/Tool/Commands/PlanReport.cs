@@ -3,10 +3,10 @@ using LocalLlm.Planning;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary>An estimated plan for people: plain lines, so that command lines can be copied from them.</summary>
+/// <summary>Prints an estimated plan as plain lines, from which command lines can be copied.</summary>
 internal static class PlanReport
 {
-    /// <summary>Writes it to standard output.</summary>
+    /// <summary>Writes the plan to standard output.</summary>
     public static void Write(ModelPlan plan, Terminal terminal)
     {
         var text = terminal.Text;

@@ -3,7 +3,7 @@ using LocalLlm.Tool.Arguments;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary><c>localllm render</c>: a chat template with the variables of every line.</summary>
+/// <summary><c>localllm render</c>: renders a chat template with the variables of every line.</summary>
 internal static class RenderCommand
 {
     /// <summary>Builds the command.</summary>

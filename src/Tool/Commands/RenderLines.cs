@@ -12,10 +12,10 @@ internal sealed class RenderLines
     private readonly TimeProvider _time;
 
     /// <summary>Reads the template and, from a folder, the special tokens.</summary>
-    /// <param name="file">A template file, which wins over the folder's; or null.</param>
+    /// <param name="file">A template file, used instead of the folder's template; or null.</param>
     /// <param name="folder">A model folder, or null.</param>
     /// <param name="time">The clock of <c>strftime_now</c>.</param>
-    /// <exception cref="EngineException">A file cannot be read or holds no template.</exception>
+    /// <exception cref="EngineException">A file cannot be read or contains no template.</exception>
     public RenderLines(string? file, string? folder, TimeProvider time)
     {
         if (file is not null && !File.Exists(file))

@@ -11,10 +11,10 @@ namespace LocalLlm.Tool.Commands;
 /// <summary><c>localllm serve</c>: the engine behind OpenAI's HTTP API.</summary>
 internal static class ServeCommand
 {
-    /// <summary>Its name.</summary>
+    /// <summary>The command's name.</summary>
     public const string Name = "serve";
 
-    // Long enough for callers and probes to hear that the engine has failed; the supervisor waits for the end.
+    // Long enough for callers and probes to learn that the engine has failed; the supervisor waits for the process to end.
     private static readonly TimeSpan AnswersAfterFailure = TimeSpan.FromSeconds(2);
 
     /// <summary>Builds the command.</summary>
@@ -35,7 +35,7 @@ internal static class ServeCommand
             (engine, var role) = clusterArguments.Complete(engine, result, terminal.Variable);
             if (role == ServeRole.Server && RankProcess.Find(terminal.Variable) is not null)
                 FrontEnd.LeaveSession();
-            // All that can be refused is refused before anything is loaded, or listens.
+            // Everything that can be refused is refused before anything is loaded or listens.
             if (Directory.Exists(engine.ModelPath) && await ModelSource.IsEncoderAsync(engine, cancellationToken))
                 RefuseOptionsOfGenerators(result, [.. engineArguments.OfGenerators, .. serverArguments.OfGenerators], engine.ModelPath);
             EngineOptionsValidator.Validate(engine);
@@ -83,13 +83,13 @@ internal static class ServeCommand
 
     private static void RefuseOptionsOfGenerators(ParseResult result, IReadOnlyList<Option> options, string model)
     {
-        // What asks an encoder for nothing that it does.
+        // A --no- flag asks an encoder for nothing, so it is not refused.
         string[] given = [.. options.Where(option => !option.Name.StartsWith("--no-", StringComparison.Ordinal) && result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
         if (given.Length > 0)
             throw new UsageException($"{string.Join(", ", given)}: {model} is an encoder, which embeds texts and generates none; remove {(given.Length == 1 ? "it" : "them")}");
     }
 
-    // The server would do without it; a mistake on the command line is an error before it starts.
+    // The server itself would run without this model; on the command line a mistake is an error before it starts.
     private static async Task CheckEmbeddingModelAsync(EngineOptions engine, string? model, CancellationToken cancellationToken)
     {
         if (model is null)
@@ -114,7 +114,7 @@ internal static class ServeCommand
     {
         var server = app.Services.GetRequiredService<LocalLlmServerLifetime>();
         using var signals = new SecondSignal(() => Hurry(server));
-        // A server that has failed must not stay because of what hangs in it.
+        // A server that has failed must end, even if something in it hangs.
         using var stopping = app.Lifetime.ApplicationStopping.Register(() =>
         {
             if (server.Failure is EngineException { Kind: EngineErrorKind.EngineDead })
@@ -126,7 +126,7 @@ internal static class ServeCommand
         }
         catch (OperationCanceledException) when (server.Failure is not null)
         {
-            // It was stopped before it had started.
+            // The server was stopped before it had started.
             throw server.Failure;
         }
 
@@ -147,7 +147,7 @@ internal static class ServeCommand
         return server.Failure is { } failure ? throw failure : ExitCodes.Success;
     }
 
-    // The second signal ends the responses, and clients are still sent why; the next one ends the connections.
+    // The second signal ends the responses, and clients still receive the reason; the next one closes the connections.
     private static void Hurry(LocalLlmServerLifetime server)
     {
         if (server.HasEndedRequests)

@@ -4,7 +4,7 @@ using LocalLlm.Tool.Arguments;
 namespace LocalLlm.Tool.Commands;
 
 /// <summary>
-/// <c>localllm tokenize</c>: <c>text</c> → <c>token_ids</c>; with <c>--detokenize</c>, or on lines that hold ids, the reverse.
+/// <c>localllm tokenize</c>: <c>text</c> → <c>token_ids</c>; with <c>--detokenize</c>, or for lines with ids, the reverse.
 /// </summary>
 internal static class TokenizeCommand
 {

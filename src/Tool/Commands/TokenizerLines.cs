@@ -7,21 +7,21 @@ using LocalLlm.Tool.JsonLines;
 namespace LocalLlm.Tool.Commands;
 
 /// <summary>
-/// Lines through a tokenizer. A line's own <c>add_special_tokens</c> and <c>skip_special_tokens</c> win over the command's options;
-/// other members (an id, say) are left alone.
+/// Runs lines through a tokenizer. A line's own <c>add_special_tokens</c> and <c>skip_special_tokens</c> override the command's
+/// options; other members (such as an id) are ignored.
 /// </summary>
 internal sealed class TokenizerLines
 {
-    /// <summary>Whether a text gets the tokenizer's own special tokens.</summary>
+    /// <summary>Whether the tokenizer adds its special tokens to a text.</summary>
     public bool AddSpecialTokens { get; init; } = true;
 
     /// <summary>Whether special tokens are left out of decoded text.</summary>
     public bool SkipSpecialTokens { get; init; }
 
-    /// <summary>Whether lines hold ids only; else each line says by its members what it wants.</summary>
+    /// <summary>Whether every line holds ids; otherwise the members of each line decide.</summary>
     public bool OnlyDetokenize { get; init; }
 
-    /// <summary>Reads the tokenizer and answers every line.</summary>
+    /// <summary>Loads the tokenizer and processes every line.</summary>
     public static async Task<int> RunAsync(
         string folder,
         TokenizerLines lines,

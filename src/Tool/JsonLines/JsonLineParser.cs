@@ -3,16 +3,18 @@ using System.Text.Unicode;
 
 namespace LocalLlm.Tool.JsonLines;
 
-/// <summary>A line's bytes → a JSON object, or a JSON text where those are taken, or one error that says what is wrong with them.</summary>
+/// <summary>
+/// Parses a line's bytes to a JSON object, or to a JSON string if one is allowed; otherwise one error says what is wrong.
+/// </summary>
 internal static class JsonLineParser
 {
-    // Real requests nest some ten levels (JSON Schemas of tools); whoever reads the elements recurses.
+    // Real requests nest some ten levels (JSON Schemas of tools); code that reads the elements recurses.
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = 200 };
 
     /// <summary>Parses <paramref name="line"/>; the caller disposes the document.</summary>
     /// <param name="line">The line.</param>
-    /// <param name="takesText">Whether it may be a text, too.</param>
-    /// <exception cref="EngineException">Kind InvalidRequest: no JSON object.</exception>
+    /// <param name="takesText">Whether the line may also be a JSON string.</param>
+    /// <exception cref="EngineException">Kind InvalidRequest: the line is not a JSON object.</exception>
     public static JsonDocument Parse(JsonLine line, bool takesText = false)
     {
         var expected = takesText ? "a JSON object or a JSON string was expected" : "a JSON object was expected";
@@ -20,7 +22,7 @@ internal static class JsonLineParser
             throw Bad(line, line.Problem);
         if (line.Utf8.Span.IndexOfAnyExcept(" \t\r"u8) < 0)
             throw Bad(line, "is blank; " + expected);
-        // The JSON reader checks only the strings that somebody reads.
+        // The JSON reader checks the encoding only of strings that are read.
         if (!Utf8.IsValid(line.Utf8.Span))
             throw Bad(line, "is not valid UTF-8");
         JsonDocument document;

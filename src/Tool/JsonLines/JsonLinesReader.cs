@@ -3,18 +3,18 @@ using System.Runtime.CompilerServices;
 namespace LocalLlm.Tool.JsonLines;
 
 /// <summary>
-/// Cuts a stream into lines at line feeds. A byte order mark at the start is dropped, so are blank lines at the end; a blank line
-/// before another line counts, so that line i of the output belongs to line i of the input.
+/// Splits a stream into lines at line feeds. It drops a byte order mark at the start and blank lines at the end. A blank line
+/// before another line counts, so line i of the output belongs to line i of the input.
 /// </summary>
 internal static class JsonLinesReader
 {
-    /// <summary>A longer line is read past and reported.</summary>
+    /// <summary>The reader skips a longer line and reports it.</summary>
     public const int MaxLineBytes = 256 << 20;
 
     private const int InitialBuffer = 64 << 10;
     private static ReadOnlySpan<byte> ByteOrderMark => [0xEF, 0xBB, 0xBF];
 
-    /// <summary>Reads every line. Each has its own memory.</summary>
+    /// <summary>Reads every line into memory of its own.</summary>
     public static async IAsyncEnumerable<JsonLine> ReadAsync(
         Stream input,
         int maxLineBytes = MaxLineBytes,
@@ -72,7 +72,7 @@ internal static class JsonLinesReader
             yield break;
         }
 
-        // The line from start up to here; a line that was too long has left only its last part.
+        // The line from start up to here; only the last part of a line that was too long is left.
         (byte[] Bytes, string? Problem) Cut(int at)
         {
             var line = tooLong ? ([], $"is longer than {maxLineBytes} bytes") : (buffer.AsSpan(start, at - start).ToArray(), (string?)null);

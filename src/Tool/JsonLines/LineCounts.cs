@@ -1,6 +1,6 @@
 namespace LocalLlm.Tool.JsonLines;
 
-/// <summary>What has been written so far.</summary>
+/// <summary>Counts of the output so far.</summary>
 /// <param name="Lines">Lines, failed ones included.</param>
 /// <param name="Failed">Lines that hold an error.</param>
 /// <param name="Tokens">Generated tokens.</param>

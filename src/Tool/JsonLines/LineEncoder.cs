@@ -4,12 +4,12 @@ using System.Text.Encodings.Web;
 namespace LocalLlm.Tool.JsonLines;
 
 /// <summary>
-/// Writes text into JSON as it is, all of Unicode included; escaped is only what JSON demands and what some readers take for
-/// the end of a line (U+0085, U+2028, U+2029). The output goes to files, never into HTML.
+/// Writes text into JSON unescaped, including all of Unicode. It escapes only what JSON requires and the characters that some
+/// readers take for the end of a line (U+0085, U+2028, U+2029). The output goes to files, never into HTML.
 /// </summary>
 internal sealed unsafe class LineEncoder : JavaScriptEncoder
 {
-    /// <summary>The one instance.</summary>
+    /// <summary>The only instance.</summary>
     public static LineEncoder Instance { get; } = new();
 
     /// <inheritdoc/>
@@ -34,7 +34,7 @@ internal sealed unsafe class LineEncoder : JavaScriptEncoder
             }
             else
             {
-                // Half of a pair: the base class writes U+FFFD for it.
+                // A lone surrogate: the base class writes U+FFFD for it.
                 return i;
             }
         }
@@ -55,7 +55,7 @@ internal sealed unsafe class LineEncoder : JavaScriptEncoder
             '\t' => "\\t",
             '\b' => "\\b",
             '\f' => "\\f",
-            // What the base class asks for in place of half a surrogate pair.
+            // The base class asks for this character in place of a lone surrogate.
             0xFFFD => "\uFFFD",
             _ => null,
         };

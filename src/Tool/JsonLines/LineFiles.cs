@@ -1,6 +1,6 @@
 namespace LocalLlm.Tool.JsonLines;
 
-/// <summary>The two ends of a JSONL command: files, or <c>-</c> for the standard streams. Owns both streams.</summary>
+/// <summary>The input and output of a JSONL command: files, or <c>-</c> for the standard streams. Owns both streams.</summary>
 internal sealed class LineFiles : IDisposable
 {
     /// <summary>The name of a standard stream.</summary>
@@ -12,15 +12,15 @@ internal sealed class LineFiles : IDisposable
         Output = output;
     }
 
-    /// <summary>The lines.</summary>
+    /// <summary>The input lines.</summary>
     public Stream Input { get; }
 
-    /// <summary>Where results go.</summary>
+    /// <summary>The stream for results.</summary>
     public Stream Output { get; }
 
-    /// <summary>Opens both before any work is done; what an existing output holds stays until <see cref="Truncate"/>.</summary>
+    /// <summary>Opens both before any work is done; an existing output keeps its content until <see cref="Truncate"/>.</summary>
     /// <exception cref="UsageException">Both are the same file.</exception>
-    /// <exception cref="IOException">One cannot be opened; the message names it.</exception>
+    /// <exception cref="IOException">One of them cannot be opened; the message names it.</exception>
     public static LineFiles Open(string inputPath, string outputPath, Terminal terminal)
     {
         if (inputPath != Standard && outputPath != Standard && FinalPath(inputPath) == FinalPath(outputPath))
@@ -40,10 +40,10 @@ internal sealed class LineFiles : IDisposable
         }
     }
 
-    /// <summary>Empties the output, once nothing but single lines can fail any more.</summary>
+    /// <summary>Empties the output, once only single lines can still fail.</summary>
     public void Truncate()
     {
-        // A device such as /dev/null has no length and cannot be given one.
+        // A device such as /dev/null has no length to set.
         if (Output.CanSeek && Output.Length > 0)
             Output.SetLength(0);
     }
@@ -55,7 +55,7 @@ internal sealed class LineFiles : IDisposable
         Output.Dispose();
     }
 
-    // Symbolic links followed as far as they lead somewhere.
+    // Follows symbolic links as far as they lead to something.
     private static string FinalPath(string path)
     {
         try
@@ -72,7 +72,8 @@ internal sealed class LineFiles : IDisposable
     {
         try
         {
-            // Alone, so that a second name of the input (a hard link) is no output. Devices are shared by the whole machine.
+            // Opened exclusively, so that another name of the input file (a hard link) is refused as output. Devices are shared
+            // by the whole machine.
             var share = access == FileAccess.Write && !path.StartsWith("/dev/", StringComparison.Ordinal) ? FileShare.None : FileShare.Read;
             return new FileStream(path, mode, access, share, bufferSize: 0, FileOptions.SequentialScan | FileOptions.Asynchronous);
         }

@@ -3,7 +3,7 @@ using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Tool.JsonLines;
 
-/// <summary>Keeps one bad line from harming others: whatever goes wrong with it becomes its result.</summary>
+/// <summary>Keeps one bad line from affecting others: any failure becomes the result of its line.</summary>
 internal static class LineHandler
 {
     /// <summary>Parses <paramref name="line"/> and computes its result on another thread.</summary>
@@ -28,7 +28,7 @@ internal static class LineHandler
             cancellationToken);
 
     /// <summary>
-    /// The failure as an error of the closed set; one that nobody foresaw is the engine's fault, and its text stays inside.
+    /// Converts a failure to one of the defined errors. An unexpected failure is reported as the engine's fault, without its text.
     /// </summary>
     public static EngineException ToEngineException(Exception failure) =>
         failure as EngineException ?? (failure is TokenizerException tokenizer ? EngineException.Of(tokenizer) : null) ?? new EngineException(

@@ -3,10 +3,10 @@ using Spectre.Console;
 
 namespace LocalLlm.Tool.JsonLines;
 
-/// <summary>A spinner with counts on standard error where that is a terminal.</summary>
+/// <summary>A spinner with counts, if standard error is a terminal.</summary>
 internal static class LineProgress
 {
-    /// <summary>Runs <paramref name="run"/>, which tells what it has written.</summary>
+    /// <summary>Runs <paramref name="run"/>, which reports what it has written.</summary>
     public static Task<LineCounts> ShowAsync(Terminal terminal, Func<Action<LineCounts>?, Task<LineCounts>> run) => terminal.ShowsProgress
         ? terminal.Error.Status().StartAsync("waiting for the first result", context => run(counts => context.Status = Describe(counts)))
         : run(null);

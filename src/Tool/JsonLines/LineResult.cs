@@ -6,7 +6,7 @@ namespace LocalLlm.Tool.JsonLines;
 /// <summary>One finished line of output.</summary>
 /// <param name="Utf8">Its bytes, line feed included.</param>
 /// <param name="Failed">Whether it holds an error.</param>
-/// <param name="Tokens">Tokens that were generated for it.</param>
+/// <param name="Tokens">Tokens generated for it.</param>
 internal readonly record struct LineResult(ReadOnlyMemory<byte> Utf8, bool Failed, long Tokens = 0)
 {
     private static readonly JsonWriterOptions Options = new() { Encoder = LineEncoder.Instance, SkipValidation = true };
@@ -27,7 +27,7 @@ internal readonly record struct LineResult(ReadOnlyMemory<byte> Utf8, bool Faile
     }
 
     /// <summary><c>{"error": {"message", "type", "param"}}</c>.</summary>
-    /// <param name="failure">Its kind becomes the type, in snake_case.</param>
+    /// <param name="failure">The error; its kind becomes the type, in snake_case.</param>
     /// <param name="requestId">The request's own id, or null.</param>
     public static LineResult Error(EngineException failure, string? requestId = null) => Error(failure, writer =>
     {
@@ -36,8 +36,8 @@ internal readonly record struct LineResult(ReadOnlyMemory<byte> Utf8, bool Faile
     });
 
     /// <inheritdoc cref="Error(EngineException, string?)"/>
-    /// <param name="failure">Its kind becomes the type, in snake_case.</param>
-    /// <param name="first">Writes the members before it.</param>
+    /// <param name="failure">The error; its kind becomes the type, in snake_case.</param>
+    /// <param name="first">Writes the members before <c>error</c>.</param>
     public static LineResult Error(EngineException failure, Action<Utf8JsonWriter> first) => Object(
         writer =>
         {

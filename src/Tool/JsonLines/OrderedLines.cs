@@ -3,25 +3,26 @@ using System.Threading.Channels;
 namespace LocalLlm.Tool.JsonLines;
 
 /// <summary>
-/// Runs many lines at once and writes their results in the order of the lines, each as soon as all before it are written.
-/// Reads ahead a bounded number of lines and bytes only, however long the file is.
+/// Runs many lines at once and writes their results in line order, each as soon as all results before it are written. However
+/// long the file is, it reads ahead only a limited number of lines and bytes.
 /// </summary>
 /// <param name="input">The lines; owned by the caller.</param>
-/// <param name="output">Where results go; owned by the caller.</param>
-/// <param name="handle">Starts a line's work. Called for one line after the other; the work itself runs at once with others.</param>
-/// <param name="bytesOf">The memory that a line and its result take until it is written, where that is more than the line.</param>
+/// <param name="output">The stream for results; owned by the caller.</param>
+/// <param name="handle">Starts a line's work. It is called for one line at a time; the work of several lines runs concurrently.</param>
+/// <param name="bytesOf">The memory that a line and its result take until the result is written, if that is more than the line
+/// itself.</param>
 internal sealed class OrderedLines(Stream input, Stream output, Func<JsonLine, CancellationToken, Task<LineResult>> handle, Func<JsonLine, long>? bytesOf = null)
 {
-    /// <summary>Lines that may be at work at once.</summary>
+    /// <summary>Max number of lines in progress at once.</summary>
     public const int MaxAhead = 4096;
 
     // A long line takes several places: 256 MiB at most.
     private const int BytesPerPlace = 64 << 10;
 
     /// <summary>Runs until the input ends.</summary>
-    /// <param name="written">Told after every written line, or null.</param>
-    /// <param name="cancellationToken">Gives up; what is written stays.</param>
-    /// <exception cref="IOException">Input or output failed; what could be written is.</exception>
+    /// <param name="written">Called after every written line, or null.</param>
+    /// <param name="cancellationToken">Cancels the run; written lines stay.</param>
+    /// <exception cref="IOException">Input or output failed; everything that could be written was written.</exception>
     public async Task<LineCounts> RunAsync(Action<LineCounts>? written, CancellationToken cancellationToken)
     {
         var places = new SemaphoreSlim(MaxAhead);
@@ -34,12 +35,12 @@ internal sealed class OrderedLines(Stream input, Stream output, Func<JsonLine, C
         }
         finally
         {
-            // The reader is not waited for: a read of a terminal cannot be cancelled.
+            // Do not wait for the reader: a read from a terminal cannot be cancelled.
             await stop.CancelAsync();
         }
     }
 
-    // Never throws: a failure travels through the channel and surfaces behind the last good line.
+    // Never throws: a failure travels through the channel and surfaces after the last good line.
     private async Task ReadAsync(
         ChannelWriter<(Task<LineResult> Result, int Places)> started,
         SemaphoreSlim places,

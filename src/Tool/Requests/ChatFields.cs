@@ -4,19 +4,19 @@ using LocalLlm.Templating;
 
 namespace LocalLlm.Tool.Requests;
 
-/// <summary>The fields of a line that make a chat: <c>messages</c> and what goes with them.</summary>
+/// <summary>The fields of a line that form a chat: <c>messages</c> and the fields that go with them.</summary>
 internal static class ChatFields
 {
-    /// <summary>Their names, <c>messages</c> apart.</summary>
+    /// <summary>The names of these fields, except <c>messages</c>.</summary>
     public static IReadOnlyList<string> Names { get; } =
         ["tools", "tool_choice", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs"];
 
     /// <summary>
-    /// The chat, or null where there are no messages; faults of form are recorded. What it holds outlives the line's document.
+    /// The chat, or null if there are no messages; malformed fields are recorded as errors. The result outlives the line's document.
     /// </summary>
     /// <param name="fields">The line.</param>
-    /// <param name="thinking">What the line says of thinking, or null.</param>
-    /// <param name="errors">Where faults go.</param>
+    /// <param name="thinking">The line's setting of thinking, or null.</param>
+    /// <param name="errors">Receives the errors.</param>
     public static ChatTemplateRequest? Read(JsonFields fields, ThinkingSetting? thinking, RequestErrors errors)
     {
         var messages = fields.Json("messages", JsonValueKind.Array, "a list of messages");
@@ -46,10 +46,10 @@ internal static class ChatFields
         };
     }
 
-    /// <summary>What <c>tool_choice</c> says; null: nothing, or <c>none</c>, which leaves the tools out of the chat.</summary>
+    /// <summary>The value of <c>tool_choice</c>; null if it is absent or <c>none</c>, which leaves the tools out of the chat.</summary>
     public static ToolChoice? ReadChoice(JsonFields fields, RequestErrors errors, ChatTemplateRequest? chat)
     {
-        // Without tools the model decides among none, as it does without a choice.
+        // "auto" needs no tools: it means the same as no choice.
         if (chat is null || (fields.Take("tool_choice") is { ValueKind: JsonValueKind.String } given && given.ValueEquals("auto")))
             return null;
         var tools = chat.Tools is { } list && list.GetArrayLength() > 0 ? chat.Tools : null;

@@ -6,8 +6,8 @@ using LocalLlm.Tool.Arguments;
 namespace LocalLlm.Tool.Requests;
 
 /// <summary>
-/// A line of <c>generate</c> → a request: <c>prompt</c>, <c>prompt_token_ids</c> or <c>messages</c>, and any sampling field under its
-/// vLLM name. Every fault of the line is listed in one error.
+/// Reads a line of <c>generate</c> as a request: <c>prompt</c>, <c>prompt_token_ids</c> or <c>messages</c>, and any sampling
+/// field under its vLLM name. One error lists everything that is wrong with the line.
 /// </summary>
 internal static class RequestLine
 {
@@ -18,7 +18,7 @@ internal static class RequestLine
         .. PromptFields, .. ChatFields.Names, .. GuidedDecoding.Fields, .. ThinkingSetting.Fields, "add_special_tokens", "cache_salt", "priority", "request_id",
     ];
 
-    // SamplingParams names its properties as vLLM names the fields.
+    // SamplingParams names its properties like vLLM's fields.
     private static readonly string[] AllFields =
     [
         .. OwnFields,
@@ -27,14 +27,14 @@ internal static class RequestLine
             .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)),
     ];
 
-    /// <summary>The line's own id, to be repeated even in an error, or null.</summary>
+    /// <summary>The line's own id, which even an error repeats, or null.</summary>
     public static string? RequestId(JsonElement line) => new JsonFields(line, new RequestErrors()).Text("request_id");
 
-    /// <summary>Reads a line; ranges are checked by the engine.</summary>
+    /// <summary>Reads a line; the engine checks ranges.</summary>
     /// <param name="line">The line's object.</param>
-    /// <param name="canLimitThoughts">Whether the model's thoughts can be held to a budget.</param>
-    /// <param name="unread">Gets the names of members that mean nothing here, such as a line's own <c>id</c> or <c>model</c>.</param>
-    /// <exception cref="EngineException">Kind InvalidRequest, listing every fault of form.</exception>
+    /// <param name="canLimitThoughts">Whether the model's thoughts can be limited to a budget.</param>
+    /// <param name="unread">Receives the names of members that are ignored, such as a line's own <c>id</c> or <c>model</c>.</param>
+    /// <exception cref="EngineException">Kind InvalidRequest, listing everything that is malformed.</exception>
     public static GenerationRequest Read(JsonElement line, bool canLimitThoughts, ICollection<string> unread)
     {
         var errors = new RequestErrors();
@@ -76,7 +76,7 @@ internal static class RequestLine
         }
         catch (EngineException fault) when (own is not null && !fault.Message.StartsWith(own.Message, StringComparison.Ordinal))
         {
-            // Both readers see a field that is given twice.
+            // Both readers report a field that is given twice.
             var messages = own.Message.Split("; ").Concat(fault.Message.Split("; ")).Distinct();
             throw EngineException.InvalidRequest(own.Parameter, string.Join("; ", messages));
         }

@@ -4,24 +4,24 @@ using LocalLlm.Parsing;
 namespace LocalLlm.Tool.Requests;
 
 /// <summary>
-/// Writes a response to the terminal while it is generated, as the model wrote it; what the model thinks is dimmed where colours are shown.
+/// Writes a response to the terminal during generation, as the model wrote it. If colours are shown, thoughts are dimmed.
 /// </summary>
-/// <param name="terminal">Where to.</param>
+/// <param name="terminal">The terminal to write to.</param>
 internal sealed class ResponseStream(Terminal terminal)
 {
     private readonly StringBuilder _text = new();
     private bool _dimmed;
 
-    /// <summary>The text, without what the model thought.</summary>
+    /// <summary>The text, without the thought.</summary>
     public string Text => _text.ToString();
 
-    /// <summary>How fast it came, once it is whole.</summary>
+    /// <summary>The speed of the response, once it is complete.</summary>
     public ResponseSpeed Speed { get; private set; }
 
     private bool ShowsColours => terminal.Output.Profile.Capabilities.Ansi;
 
     /// <summary>Runs the request to its end.</summary>
-    /// <exception cref="EngineException">It is refused or fails.</exception>
+    /// <exception cref="EngineException">The request is refused or fails.</exception>
     public async Task ShowAsync(LlmEngine engine, GenerationRequest request, CancellationToken cancellationToken)
     {
         var started = terminal.Time.GetTimestamp();
@@ -65,7 +65,7 @@ internal sealed class ResponseStream(Terminal terminal)
         _dimmed = on;
     }
 
-    // A model must not move the cursor or set the title of somebody's terminal.
+    // A model must not move the cursor or set the title of the user's terminal.
     private static string Printable(string text) =>
         text.Any(IsControl) ? string.Create(text.Length, text, (span, source) =>
         {

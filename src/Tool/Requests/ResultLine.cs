@@ -4,13 +4,13 @@ using LocalLlm.Tool.JsonLines;
 
 namespace LocalLlm.Tool.Requests;
 
-/// <summary>A finished request → a line with vLLM's names.</summary>
+/// <summary>Turns a finished request into a line with vLLM's field names.</summary>
 internal static class ResultLine
 {
-    // As vLLM's server writes -Infinity, which JSON does not have.
+    // vLLM's server writes this for -Infinity, which JSON does not have.
     private const float MinLogprob = -9999;
 
-    /// <summary>The line: the first sequence's fields at the top, and <c>outputs</c> with all of them where there are several.</summary>
+    /// <summary>The line: the first sequence's fields at the top, and <c>outputs</c> with all sequences if there are several.</summary>
     /// <param name="result">A result without error.</param>
     /// <param name="requestId">The line's own id, or null.</param>
     public static LineResult Of(GenerationResult result, string? requestId) => LineResult.Object(

@@ -4,7 +4,7 @@ using LocalLlm.Tool.Arguments;
 
 namespace LocalLlm.Tool.Requests;
 
-/// <summary>A line of <c>embed</c>: a text with, if wanted, an id, or a JSON string.</summary>
+/// <summary>A line of <c>embed</c>: an object with a text and an optional id, or a JSON string.</summary>
 internal static class TextLine
 {
     private const string Field = "text";
@@ -16,10 +16,10 @@ internal static class TextLine
     private static readonly string[] AllFields = [Field, .. OfCommand.Select(option => option.Name), .. NotHere];
 
     /// <summary>Reads a line.</summary>
-    /// <param name="root">What it holds.</param>
-    /// <param name="unread">Gets the names of members that mean nothing here.</param>
-    /// <param name="id">The line's own id as it is written, also where the line is refused; null: none.</param>
-    /// <exception cref="EngineException">InvalidRequest, listing every fault.</exception>
+    /// <param name="root">The line's JSON.</param>
+    /// <param name="unread">Receives the names of members that are ignored.</param>
+    /// <param name="id">The line's own id as written, even if the line is refused; null: none.</param>
+    /// <exception cref="EngineException">InvalidRequest, listing everything that is wrong.</exception>
     public static string Read(JsonElement root, ICollection<string> unread, out string? id)
     {
         id = null;
@@ -51,7 +51,7 @@ internal static class TextLine
                 errors.AddUnsupported(name);
         }
 
-        // What is given under its name is not meant by another.
+        // A field that is present cannot be what a misspelt name means.
         var absent = AllFields.Except(fields.Names).ToArray();
         foreach (var name in fields.Unconsumed)
         {

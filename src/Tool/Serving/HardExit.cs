@@ -3,22 +3,22 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Tool.Serving;
 
 /// <summary>
-/// Ends the process of a replica that has failed, whatever still hangs in it: a supervisor starts it again only when it is gone.
+/// Ends the process of a failed replica even if something in it hangs: a supervisor restarts it only once it has ended.
 /// </summary>
 internal static partial class HardExit
 {
-    // For the callers to hear what has happened, and the threads to end.
+    // Time for the callers to receive the error, and for the threads to end.
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Handlers = TimeSpan.FromSeconds(1);
 
     private static int s_isArmed;
 
-    /// <summary>From now on the process ends within six seconds, by itself or by force.</summary>
+    /// <summary>Ensures that the process ends within six seconds, by itself or by force.</summary>
     public static void Arm()
     {
         if (Interlocked.Exchange(ref s_isArmed, 1) != 0)
             return;
-        // Threads of their own: the pool's may all be held.
+        // A thread of its own: all threads of the pool may be blocked.
         new Thread(() =>
         {
             Thread.Sleep(Grace + Handlers);

@@ -11,11 +11,11 @@ namespace LocalLlm.Tool.Serving;
 /// <summary>The web application of <c>localllm serve</c>.</summary>
 internal static class HttpServer
 {
-    /// <summary>Builds it; the caller runs and disposes it.</summary>
-    /// <param name="engine">What is loaded.</param>
+    /// <summary>Builds the application; the caller runs and disposes it.</summary>
+    /// <param name="engine">The options of the engine to load.</param>
     /// <param name="listen">Where it listens.</param>
     /// <param name="configure">The server's own options.</param>
-    /// <exception cref="UsageException">A certificate or address that cannot be used.</exception>
+    /// <exception cref="UsageException">A certificate or an address cannot be used.</exception>
     public static WebApplication Create(EngineOptions engine, ListenSettings listen, Action<LocalLlmServerOptions> configure)
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = typeof(HttpServer).Assembly.GetName().Name });
@@ -34,7 +34,7 @@ internal static class HttpServer
         app.UseCors();
         app.MapLocalLlmOpenAI();
         app.MapLocalLlmOperations();
-        // The page chats.
+        // The page is a chat, so an encoder has none.
         if (listen.HasPage && !listen.IsEncoder)
             app.MapLocalLlmPage();
         return app;
@@ -64,7 +64,7 @@ internal static class HttpServer
         });
     }
 
-    /// <summary>Logs to standard error, a line each.</summary>
+    /// <summary>Logs to standard error, one line per message.</summary>
     public static void AddLogging(ILoggingBuilder logging)
     {
         logging.ClearProviders();
@@ -74,13 +74,13 @@ internal static class HttpServer
             console.ColorBehavior = LoggerColorBehavior.Default;
             console.TimestampFormat = "HH:mm:ss ";
         });
-        // Standard output belongs to answers.
+        // Standard output is reserved for answers.
         logging.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         logging.AddFilter("Microsoft", LogLevel.Warning);
-        // There it logs as errors, with stacks, what clients do wrong (bodies that end in the middle, trailers that are none) and nobody
-        // here can mend. What is the server's own fault, UseLocalLlmErrors logs.
+        // Kestrel logs mistakes of clients there as errors with stack traces (truncated bodies, invalid trailers), which nobody
+        // here can fix. UseLocalLlmErrors logs the server's own errors.
         logging.AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Critical);
-        // What keeps the program from starting is its last line.
+        // The program itself writes the error that keeps it from starting, as its last line.
         logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
     }
 

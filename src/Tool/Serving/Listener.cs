@@ -7,12 +7,12 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace LocalLlm.Tool.Serving;
 
-/// <summary>Lets Kestrel listen: an address, a name or a Unix socket, in the clear or with a certificate.</summary>
+/// <summary>Configures what Kestrel listens on: an address, a name or a Unix socket, with or without a certificate.</summary>
 internal static class Listener
 {
     /// <param name="kestrel">The server.</param>
     /// <param name="settings">Where it listens.</param>
-    /// <exception cref="UsageException">A file or an address that cannot be used.</exception>
+    /// <exception cref="UsageException">A file or an address cannot be used.</exception>
     public static void Listen(KestrelServerOptions kestrel, ListenSettings settings)
     {
         var certificate = Certificate(settings);
@@ -46,7 +46,7 @@ internal static class Listener
                 return;
             listen.UseHttps(certificate, https =>
             {
-                // What stands between it and an authority that clients know.
+                // The intermediate certificates between this one and an authority that clients know.
                 https.ServerCertificateChain = [];
                 https.ServerCertificateChain.ImportFromPemFile(settings.CertificateFile!);
                 https.ClientCertificateMode = settings.ClientCertificates;
@@ -56,9 +56,11 @@ internal static class Listener
         }
     }
 
-    /// <summary>Refuses what <see cref="Listen"/> would fail with, before a model is loaded: certificates that cannot be read, names
-    /// without an address, addresses that are taken or are not this machine's.</summary>
-    /// <exception cref="UsageException">A file, a name or an address that cannot be used.</exception>
+    /// <summary>
+    /// Refuses, before a model is loaded, what would make <see cref="Listen"/> fail: certificates that cannot be read, names
+    /// without an address, and addresses that are taken or do not belong to this machine.
+    /// </summary>
+    /// <exception cref="UsageException">A file, a name or an address cannot be used.</exception>
     public static void Check(ListenSettings settings)
     {
         Certificate(settings)?.Dispose();
@@ -117,7 +119,7 @@ internal static class Listener
         }
     }
 
-    // A socket that a process left behind which is no more; nothing else is touched.
+    // Removes a socket left behind by a process that has ended; touches nothing else.
     private static void RemoveLeftover(string path)
     {
         if (!Path.Exists(path))
@@ -142,7 +144,7 @@ internal static class Listener
         throw new UsageException($"--uds: another process listens on {path}; stop it or choose another name");
     }
 
-    // What can be opened as a file is no socket.
+    // Anything that can be opened as a file is not a socket.
     private static bool CanBeOpened(string path)
     {
         try

@@ -3,20 +3,20 @@ using System.Globalization;
 namespace LocalLlm.Tool.Serving;
 
 /// <summary>
-/// Which node of how many this process is, and where node 0 is: from the command line, or from what launchers tell the processes that they
-/// start.
+/// The number of nodes, which node this process is, and where node 0 is. The values come from the command line, or from the
+/// environment that launchers set for the processes they start.
 /// </summary>
 /// <param name="Nodes">Number of nodes.</param>
-/// <param name="NodeRank">This one, from 0.</param>
-/// <param name="MasterAddress">Name or address of node 0; null: nobody has said.</param>
+/// <param name="NodeRank">The rank of this node, from 0.</param>
+/// <param name="MasterAddress">Name or address of node 0; null: not given.</param>
 internal sealed record NodeLaunch(int Nodes, int NodeRank, string? MasterAddress)
 {
-    /// <summary>Brings all sources together. Pure.</summary>
+    /// <summary>Combines all sources. Pure.</summary>
     /// <param name="nodes"><c>--nnodes</c>, or null.</param>
     /// <param name="nodeRank"><c>--node-rank</c>, or null.</param>
     /// <param name="masterAddress"><c>--master-addr</c>, or null.</param>
     /// <param name="variable">The environment.</param>
-    /// <exception cref="UsageException">Two sources say different things, or one makes no sense.</exception>
+    /// <exception cref="UsageException">Two sources contradict each other, or a value is invalid.</exception>
     public static NodeLaunch Resolve(int? nodes, int? nodeRank, string? masterAddress, Func<string, string?> variable)
     {
         var sources = new List<Source>();
@@ -24,7 +24,7 @@ internal sealed record NodeLaunch(int Nodes, int NodeRank, string? MasterAddress
             sources.Add(group);
         if (Slurm(variable) is { } slurm)
             sources.Add(slurm);
-        // Someone who starts one node on purpose may do so inside of a larger allocation.
+        // A user may start a single node on purpose inside a larger allocation.
         if (nodes is not 1)
             Agree(sources);
         var launcher = sources.Count > 0 && nodes is not 1 ? sources[0] : null;
@@ -40,9 +40,9 @@ internal sealed record NodeLaunch(int Nodes, int NodeRank, string? MasterAddress
         return launch;
     }
 
-    /// <summary>What Open MPI's mpirun says, where it has started this process.</summary>
+    /// <summary>The values that Open MPI's mpirun sets for the processes it starts.</summary>
     /// <param name="variable">The environment.</param>
-    /// <returns>Rank and number of processes; null: it has not, or has started this one alone.</returns>
+    /// <returns>Rank and number of processes; null: mpirun did not start this process, or started it alone.</returns>
     public static (int Rank, int Size)? Mpi(Func<string, string?> variable) =>
         Number(variable, "OMPI_COMM_WORLD_SIZE") is > 1 and var size && Number(variable, "OMPI_COMM_WORLD_RANK") is { } rank ? (rank, size) : null;
 

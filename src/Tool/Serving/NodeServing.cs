@@ -3,16 +3,16 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Tool.Serving;
 
-/// <summary><c>serve</c> in a process that serves nobody: it computes for the one that does, until the replica ends.</summary>
+/// <summary><c>serve</c> in a process without HTTP: it computes for the process that serves, until the replica ends.</summary>
 internal static class NodeServing
 {
     /// <summary>Runs the node.</summary>
-    /// <param name="engine">Its options.</param>
-    /// <param name="role">What it is.</param>
-    /// <param name="terminal">Where it reports.</param>
+    /// <param name="engine">The engine's options.</param>
+    /// <param name="role">The role of this process.</param>
+    /// <param name="terminal">The terminal to report to.</param>
     /// <param name="cancellationToken">Leaves the replica.</param>
-    /// <returns>The exit code: 0 where node 0 has ended as it should.</returns>
-    /// <exception cref="EngineException">As of <see cref="EngineNode.RunAsync"/>.</exception>
+    /// <returns>The exit code: 0 if node 0 ended normally.</returns>
+    /// <exception cref="EngineException">As for <see cref="EngineNode.RunAsync"/>.</exception>
     public static async Task<int> RunAsync(EngineOptions engine, ServeRole role, Terminal terminal, CancellationToken cancellationToken)
     {
         using var logs = LoggerFactory.Create(HttpServer.AddLogging);
@@ -23,7 +23,7 @@ internal static class NodeServing
         await terminal.ErrorText.FlushAsync(CancellationToken.None);
         using var frontEnd = role == ServeRole.FirstMpiRank ? FrontEnd.Start(engine.MasterPort) : null;
         using var leaving = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        // Ranks that the server has started end with it: its requests may need them until then.
+        // Ranks that the server started end with it, not at a signal: its requests may need them until then.
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
         try
@@ -45,7 +45,7 @@ internal static class NodeServing
         }
     }
 
-    // Phases as lines: a node is watched in its log.
+    // Writes phases as lines: a node is watched through its log.
     private sealed class Phases(Terminal terminal) : IProgress<LoadProgress>
     {
         private string _last = "";

@@ -5,10 +5,10 @@ using LocalLlm.Cluster;
 namespace LocalLlm.Tool.Serving;
 
 /// <summary>
-/// What one process of <c>serve</c> tells another one that it starts, in the environment: the same command line runs in all of them.
+/// What one process of <c>serve</c> passes, through the environment, to another one that it starts. All of them run the same command line.
 /// </summary>
-/// <param name="Role">What the process does.</param>
-/// <param name="Rank">Its rank, unless mpirun says it.</param>
+/// <param name="Role">The role of the process.</param>
+/// <param name="Rank">Its rank, unless mpirun sets it.</param>
 /// <param name="Port">Where the server's process listens for the ranks.</param>
 internal sealed record RankProcess(ServeRole Role, int Rank, int Port)
 {
@@ -19,15 +19,15 @@ internal sealed record RankProcess(ServeRole Role, int Rank, int Port)
     private const string RankVariable = "LOCALLLM_SERVE_RANK";
     private const string PortVariable = "LOCALLLM_SERVE_PORT";
 
-    // What would make the server's process one of mpirun's again.
+    // Variables that would make the server's process one of mpirun's processes again.
     private static readonly string[] LauncherPrefixes = ["OMPI_", "PMIX_", "PRTE_", "ORTE_"];
 
-    /// <summary>Null: a person or a launcher has started this process.</summary>
+    /// <summary>The values for this process; null: a person or a launcher started it.</summary>
     public static RankProcess? Find(Func<string, string?> variable) => Enum.TryParse<ServeRole>(variable(RoleVariable), out var role)
         ? new(role, NodeLaunch.Mpi(variable)?.Rank ?? Number(variable(RankVariable)), Number(variable(PortVariable)))
         : null;
 
-    /// <summary>Adds it to an engine's options.</summary>
+    /// <summary>Applies the values to an engine's options.</summary>
     public (EngineOptions Engine, ServeRole Role) Apply(EngineOptions engine, string? masterAddress, GrpcNodeOptions trust) =>
         (engine with
         {
@@ -38,13 +38,13 @@ internal sealed record RankProcess(ServeRole Role, int Rank, int Port)
             NodeTransport = options => new GrpcNodeTransport(options.MasterAddress, options.MasterPort, trust),
         }, Role);
 
-    /// <summary>How this program is started again with the same command line.</summary>
-    /// <param name="before">A program that starts it, with its arguments; empty: none.</param>
+    /// <summary>How to start this program again with the same command line.</summary>
+    /// <param name="before">A launcher with its arguments; empty: none.</param>
     public ProcessStartInfo ToStart(IReadOnlyList<string> before)
     {
         var line = Environment.GetCommandLineArgs();
         var program = Environment.ProcessPath!;
-        // The runtime's own program runs a library, which is then the first argument.
+        // Under the dotnet host, the first argument is the program's own library.
         IEnumerable<string> self = Path.GetFileNameWithoutExtension(program) == "dotnet" ? [program, line[0], .. line[1..]] : [program, .. line[1..]];
         string[] all = [.. before, .. self];
         var start = new ProcessStartInfo(all[0], all[1..]);
@@ -60,7 +60,7 @@ internal sealed record RankProcess(ServeRole Role, int Rank, int Port)
         return start;
     }
 
-    /// <summary>The variables that mpirun has to pass on to other machines.</summary>
+    /// <summary>The variables that mpirun must pass on to other machines.</summary>
     public static IReadOnlyList<string> Variables => [RoleVariable, PortVariable, TokenVariable];
 
     private static int Number(string? text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;

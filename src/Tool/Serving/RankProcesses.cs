@@ -7,9 +7,9 @@ using LocalLlm.Cluster;
 namespace LocalLlm.Tool.Serving;
 
 /// <summary>
-/// The processes of all ranks of this machine, started by the server's: on CPUs with mpirun where layers are split, as only MPI adds
-/// quickly between processes; on GPUs as they are, since NCCL connects them.
-/// They end with their connection to this one; it ends them where they do not.
+/// The processes of all ranks of this machine, which the server's process starts. On CPUs with split layers it starts them
+/// through mpirun, because only MPI adds quickly between processes. On GPUs it starts them directly, because NCCL connects them.
+/// They end when their connection to this process ends; if they do not, this process ends them.
 /// </summary>
 internal sealed class RankProcesses : INodeTransport
 {
@@ -25,8 +25,8 @@ internal sealed class RankProcesses : INodeTransport
 
     private RankProcesses(GrpcNodeTransport inner, Func<IEnumerable<Process>> start) => (_inner, _start) = (inner, start);
 
-    /// <summary>Lets an engine start its ranks when it is loaded.</summary>
-    /// <exception cref="UsageException">There is no mpirun, and it is needed.</exception>
+    /// <summary>Configures an engine to start its ranks when it is loaded.</summary>
+    /// <exception cref="UsageException">mpirun is needed but not installed.</exception>
     public static EngineOptions Serve(EngineOptions engine)
     {
         if (NeedsMpi(engine) && !IsInPath("mpirun"))
@@ -42,7 +42,7 @@ internal sealed class RankProcesses : INodeTransport
                 new RankProcesses(new(options.MasterAddress, options.MasterPort, new() { Token = token }), StartOf(options)),
         };
 
-        // What auto means is known only now.
+        // Only now is it known what auto means.
         Func<IEnumerable<Process>> StartOf(EngineOptions options) => !NeedsMpi(options) ? Each
             : IsInPath("mpirun") ? Mpirun : throw new EngineException(EngineErrorKind.Environment, $"{NoMpirun}.", "distributed_executor_backend");
 
@@ -63,7 +63,7 @@ internal sealed class RankProcesses : INodeTransport
     {
         await _inner.ListenAsync(cancellationToken);
         AppDomain.CurrentDomain.ProcessExit += OnProcessExit;
-        // One after the other: where one cannot start, those before it are ended.
+        // One after the other: if one cannot start, those before it are ended.
         foreach (var process in _start())
         {
             _processes = [.. _processes, process];
@@ -97,17 +97,17 @@ internal sealed class RankProcesses : INodeTransport
         await _inner.DisposeAsync();
     }
 
-    // Only where the device is known to be a CPU.
+    // Only if the device is known to be a CPU.
     private static bool NeedsMpi(EngineOptions engine) =>
         engine.TensorParallel > 1 && (engine.Devices is [var first, ..] ? first : engine.Device) == "cpu";
 
     private static string[] MpirunLine(int ranks)
     {
         string[] asRoot = Environment.IsPrivilegedProcess ? ["--allow-run-as-root"] : [];
-        // Ranks that wait leave their core to the others: there may be fewer than ranks.
+        // Waiting ranks yield their core to other ranks: there may be fewer cores than ranks.
         return
         [
-            // A Ctrl+C is the server's to hear: it tells the ranks when its requests are done.
+            // Ctrl+C is meant for the server: it ends the ranks once its requests are done.
             .. IsInPath("setsid") ? ["setsid"] : Array.Empty<string>(),
             "mpirun", "-np", $"{ranks}", .. asRoot, "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
             .. RankProcess.Variables.SelectMany(name => (string[])["-x", name]),
@@ -126,7 +126,7 @@ internal sealed class RankProcesses : INodeTransport
 
     private void OnProcessExit(object? sender, EventArgs arguments) => Kill();
 
-    // Also those that are stopped, and those that mpirun has started.
+    // Includes processes that are stopped and those that mpirun started.
     private void Kill()
     {
         foreach (var process in _processes)
@@ -137,7 +137,7 @@ internal sealed class RankProcesses : INodeTransport
             }
             catch (InvalidOperationException)
             {
-                // It has ended.
+                // The process has already ended.
             }
         }
     }

@@ -2,13 +2,13 @@ using System.Runtime.InteropServices;
 
 namespace LocalLlm.Tool.Serving;
 
-/// <summary>The first signal to end stops the application (the host's own doing); the second says that it must be now.</summary>
+/// <summary>The host stops the application at the first termination signal; the second signal demands that it stop now.</summary>
 internal sealed class SecondSignal : IDisposable
 {
     private readonly PosixSignalRegistration[] _registrations;
     private int _count;
 
-    /// <param name="hurry">Called at the second signal, and each one after it.</param>
+    /// <param name="hurry">Called at the second signal and at each later one.</param>
     public SecondSignal(Action hurry)
     {
         _registrations = [Register(PosixSignal.SIGTERM), Register(PosixSignal.SIGINT)];

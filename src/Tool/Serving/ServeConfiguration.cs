@@ -7,8 +7,8 @@ using Microsoft.Extensions.Configuration;
 namespace LocalLlm.Tool.Serving;
 
 /// <summary>
-/// Flags, environment and appsettings.json are one configuration: what the section <c>LocalLlm</c> says, and the command line does not, is
-/// read as if it had been typed, and is checked the same way.
+/// Combines flags, environment and appsettings.json into one configuration. Settings of the section <c>LocalLlm</c> that the
+/// command line does not set are read as if the user had typed them, and are checked the same way.
 /// </summary>
 internal static class ServeConfiguration
 {
@@ -16,10 +16,10 @@ internal static class ServeConfiguration
     private const string SpeculativeConfig = "--speculative-config";
     private const string BalancingConfig = "--eplb-config";
 
-    // Objects under vLLM's names, which the command line takes as JSON.
+    // Options with vLLM's names whose value is an object; the command line takes it as JSON.
     private static readonly string[] ObjectOptions = [SpeculativeConfig, BalancingConfig];
 
-    // The names of AddLocalLlm's options, so that one file serves both.
+    // AddLocalLlm's names for options, so that one file serves both.
     private static readonly Dictionary<string, string> OtherNames = new(StringComparer.OrdinalIgnoreCase)
     {
         ["ModelPath"] = "--model",
@@ -33,18 +33,18 @@ internal static class ServeConfiguration
         ["ExpertBalancing"] = BalancingConfig,
     };
 
-    /// <summary>The configuration of a process: appsettings.json of the current folder, then the environment.</summary>
+    /// <summary>The configuration of this process: appsettings.json of the current folder, then the environment.</summary>
     public static IConfiguration OfProcess() => new ConfigurationBuilder()
         .SetBasePath(Directory.GetCurrentDirectory())
         .AddJsonFile("appsettings.json", optional: true)
         .AddEnvironmentVariables()
         .Build();
 
-    /// <summary>The arguments with those of the configuration at their end.</summary>
-    /// <param name="args">As typed.</param>
-    /// <param name="typed">What they mean; of the command <c>serve</c>.</param>
-    /// <param name="configuration">Where the rest is looked for.</param>
-    /// <exception cref="UsageException">The section has a name that is no option, or two names of one object.</exception>
+    /// <summary>Appends the settings of the configuration to the arguments.</summary>
+    /// <param name="args">The arguments as typed.</param>
+    /// <param name="typed">The parsed arguments, of the command <c>serve</c>.</param>
+    /// <param name="configuration">The source of the other settings.</param>
+    /// <exception cref="UsageException">A name in the section is not an option, or one object has two names.</exception>
     public static IReadOnlyList<string> Complete(IReadOnlyList<string> args, ParseResult typed, IConfiguration configuration)
     {
         var options = typed.CommandResult.Command.Options;
@@ -52,11 +52,11 @@ internal static class ServeConfiguration
         if (typed.CommandResult.Children.OfType<System.CommandLine.Parsing.ArgumentResult>().Any(argument => argument.Tokens.Count > 0))
             given.Add("--model");
         var added = new List<string>();
-        var objects = new Dictionary<string, string>(); // their keys by their options
+        var objects = new Dictionary<string, string>(); // the keys of the objects, by option
         foreach (var entry in configuration.GetSection(Section).GetChildren())
         {
             var name = OtherNames.GetValueOrDefault(entry.Key) ?? "--" + Hyphenated(entry.Key);
-            // Sections of its own: the server's options for other hosts, and further engines.
+            // Subsections: the server's options for other hosts, and further engines.
             if (!ObjectOptions.Contains(name) && entry.Value is null && entry.GetChildren().Any(child => !int.TryParse(child.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _)))
                 continue;
             if (options.FirstOrDefault(option => option.Name == name) is not { } option)
@@ -91,7 +91,7 @@ internal static class ServeConfiguration
         return on ? [option.Name] : options.Any(known => known.Name == opposite) ? [opposite] : [];
     }
 
-    // An object of texts and whole numbers under vLLM's names; the option refuses everything else.
+    // An object of texts and whole numbers with vLLM's names; the option refuses everything else.
     private static string JsonOf(IConfigurationSection entry)
     {
         var values = new Dictionary<string, object>();
