@@ -26,7 +26,7 @@ public sealed record GrammarLimits
     /// <summary>Bytes that states and masks may take while a grammar is compiled.</summary>
     public long MaxCompileBytes { get; init; } = 16L << 20;
 
-    /// <summary>Credit that a request starts with: the steps through the rules that it may take beyond <see cref="WorkPerToken"/>.</summary>
+    /// <summary>Credit at the start of a request: steps through the rules that it may take beyond <see cref="WorkPerToken"/>.</summary>
     public long MaxCredit { get; init; } = 50_000_000;
 
     /// <summary>

@@ -45,8 +45,8 @@ public sealed class GrammarMatcher
 
     /// <summary>Writes the mask of tokens that may come next. A text that has left the grammar can only end.</summary>
     /// <param name="bitmask">
-    /// [<see cref="CompiledGrammar.MaskWords"/>]: bit i % 32 of word i / 32 is token i; all of it is overwritten. After a <see
-    /// cref="Failure"/> nothing is allowed.
+    /// [<see cref="CompiledGrammar.MaskWords"/>]: bit i % 32 of word i / 32 is token i; all of it is overwritten. After a
+    /// <see cref="Failure"/> nothing is allowed.
     /// </param>
     /// <param name="alsoAllowed">Further allowed tokens, such as one that begins a thought.</param>
     /// <exception cref="ArgumentException">The bitmask has another length.</exception>

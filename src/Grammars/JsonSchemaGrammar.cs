@@ -6,8 +6,8 @@ namespace LocalLlm.Grammars;
 /// <summary>
 /// A JSON schema (the keywords of drafts 4 to 2020-12 in <see cref="SchemaWords"/>) as a grammar of its instances. Properties
 /// come in any order. What cannot be enforced token by token is refused with its JSON pointer. Keywords that validate nothing are
-/// annotations, as in the standard. A rule stands for a set of schemas that must hold or must not hold (<see
-/// cref="SchemaPart"/>), so schemas may contain themselves.
+/// annotations, as in the standard. A rule stands for a set of schemas that must hold or must not hold
+/// (<see cref="SchemaPart"/>), so schemas may contain themselves.
 /// </summary>
 internal sealed class JsonSchemaGrammar
 {

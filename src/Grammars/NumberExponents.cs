@@ -4,8 +4,8 @@ namespace LocalLlm.Grammars;
 
 /// <summary>
 /// Numbers with an exponent between two bounds: <c>1e-06</c>, <c>2.5E+3</c>. A mantissa has one digit before the point. If the
-/// mantissa itself lies between the bounds, it may have up to <see cref="MaxWhole"/> digits there, or up to <see
-/// cref="MaxZeros"/> zeros after a leading <c>0.</c>. Otherwise a model that writes too large a number would be led into one that
+/// mantissa itself lies between the bounds, it may have up to <see cref="MaxWhole"/> digits there, or up to
+/// <see cref="MaxZeros"/> zeros after a leading <c>0.</c>. Otherwise a model that writes too large a number would be led into one that
 /// only an exponent can save. Exponents have at most three digits. Digits are compared with those of the bounds as they come; at
 /// their end it is known which exponents stay inside.
 /// </summary>

@@ -1,8 +1,8 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Distinguishes JSON strings by several languages at once. Each character has a single spelling, the one that <see
-/// cref="JsonSchemaText.Character"/> writes.
+/// Distinguishes JSON strings by several languages at once. Each character has a single spelling, the one that
+/// <see cref="JsonSchemaText.Character"/> writes.
 /// </summary>
 /// <param name="budget">Pays for the work.</param>
 internal sealed class StringLanguages(SchemaBudget budget)

@@ -6,8 +6,8 @@ namespace LocalLlm.Jinja.Builtins;
 internal static class NumberFormat
 {
     /// <summary>
-    /// A float as <c>e</c>, <c>f</c> or <c>g</c> (or their capitals); the caller has already applied the default of <paramref
-    /// name="precision"/>.
+    /// A float as <c>e</c>, <c>f</c> or <c>g</c> (or their capitals); the caller has already applied the default of
+    /// <paramref name="precision"/>.
     /// </summary>
     public static string Float(double value, char type, int precision, bool alternate)
     {

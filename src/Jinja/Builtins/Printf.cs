@@ -45,7 +45,7 @@ internal sealed class Printf
             _c.RequireLength(result.Length);
         }
 
-        // A value that supports subscripts may be a mapping of which the format uses nothing.
+        // A value with subscripts counts as a mapping, and the format need not use a mapping at all.
         var isMapping = _values is PyDict or List<object?> or PyRange or Undefined;
         if (_values is PyTuple tuple ? _next < tuple.Items.Length : !isMapping && _next == 0)
             throw TemplateException.Type("not all arguments converted during string formatting");

@@ -1,8 +1,8 @@
 namespace LocalLlm.Tool.Arguments;
 
 /// <summary>
-/// Further options of <c>vllm serve</c> and <c>vllm bench</c>, some of which only some commands have. They distinguish "not
-/// available here" from a misspelling.
+/// Further options of <c>vllm serve</c> and <c>vllm bench</c>; some commands have them. They let the program
+/// tell "not available here" from a misspelling.
 /// </summary>
 internal static class VllmOptionNames
 {
