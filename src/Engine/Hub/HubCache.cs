@@ -11,8 +11,7 @@ internal static class HubCache
     public static string Resolve(string path) => SnapshotsIn(path) is [var only] ? only : path;
 
     /// <summary>Paths of the snapshots if the folder is one of the cache (or its <c>snapshots</c>); the main branch's comes first. Null: it
-    /// is
-    /// not such a folder.</summary>
+    /// is not such a folder.</summary>
     public static IReadOnlyList<string>? SnapshotsIn(string path)
     {
         if (StorageOf(path) is not { } storage || !Directory.Exists(Path.Combine(storage, Snapshots)))

@@ -89,8 +89,7 @@ internal static partial class ModelFiles
 
     /// <summary>
     /// Whether a folder, perhaps from an unfinished download, can be loaded. Downloads fetch the model's own weights last, so if they are
-    /// there
-    /// all other files are too.
+    /// there all other files are too.
     /// </summary>
     public static bool AreIn(string folder, IReadOnlyList<string>? patterns)
     {

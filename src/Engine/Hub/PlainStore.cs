@@ -4,8 +4,7 @@ namespace LocalLlm.Hub;
 
 /// <summary>
 /// Plain files in one folder, for modelscope's cache layout and for a user's local folder. <paramref name="sidecar"/> records the files
-/// that
-/// were checked, so that large files are hashed once and not at every start.
+/// that were checked, so that large files are hashed once and not at every start.
 /// </summary>
 /// <param name="folder">The folder.</param>
 /// <param name="sidecar">A folder for records, locks and unfinished files, usually inside <paramref name="folder"/>.</param>
@@ -16,8 +15,7 @@ internal sealed class PlainStore(string folder, string sidecar) : IModelStore
 
     /// <summary>
     /// The store of a ModelScope repository. modelscope 1.x writes a dot in the name as <c>___</c>. Files that its successor or a user has
-    /// put
-    /// in the folder are found too.
+    /// put in the folder are found too.
     /// </summary>
     public static PlainStore ModelScope(string cache, string? other, string repository, string revision)
     {

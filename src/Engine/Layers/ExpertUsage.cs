@@ -15,10 +15,8 @@ internal sealed class ExpertUsage
 
     /// <summary>
     /// How evenly experts are used since the model was loaded: the tokens of the mean expert over those of the busiest one, averaged over
-    /// all
-    /// layers. With balancing it compares ranks instead of experts, as vLLM's balancedness does. 1: all alike; null: no layer has experts,
-    /// or
-    /// none was used.
+    /// all layers. With balancing it compares ranks instead of experts, as vLLM's balancedness does. 1: all alike; null: no layer has
+    /// experts, or none was used.
     /// </summary>
     public double? Balance
     {

@@ -9,9 +9,8 @@ namespace LocalLlm.Layers;
 /// <summary>
 /// Matrices stored as 8-bit floats (e4m3) with scales in a tensor of their own: one scale for each block, [⌈out / rows⌉, ⌈in / columns⌉],
 /// or one for the whole matrix, [1]. A value is the element times its block's scale. The elements stay 8 bits wide in memory. A rank's
-/// slice
-/// may begin and end anywhere in a block. <see cref="UnquantizedLinearMethod"/> holds the output head and the modules that the checkpoint
-/// does not quantise.
+/// slice may begin and end anywhere in a block. <see cref="UnquantizedLinearMethod"/> holds the output head and the modules that the
+/// checkpoint does not quantise.
 /// </summary>
 /// <param name="blockRows">Outputs that share a scale.</param>
 /// <param name="blockColumns">Inputs that share a scale.</param>

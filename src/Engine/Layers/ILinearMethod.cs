@@ -27,8 +27,7 @@ internal interface ILinearMethod
     /// <param name="weight">The slice, as an unquantised model stores it.</param>
     /// <param name="pack">
     /// Converts the slice [out, in] to what the layer keeps; the slice's tensor is disposed afterwards. The result counts as one copy in
-    /// the
-    /// activation type.
+    /// the activation type.
     /// </param>
     LoadedWeight<T> AddValues<T>(LayerContext context, WeightSpec weight, Func<Tensor, WeightPacking, T> pack)
         where T : class, IDisposable;

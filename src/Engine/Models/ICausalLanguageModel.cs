@@ -19,24 +19,21 @@ internal interface ICausalLanguageModel : IDisposable
 
     /// <summary>
     /// The keys of a prompt longer than this fit only prompts of exactly the same length, because the frequencies depend on the length.
-    /// Such a
-    /// length is part of a cache key, and the steps that compute such prompts cannot be recorded. Null: prompts of all lengths share keys.
+    /// Such a length is part of a cache key, and the steps that compute such prompts cannot be recorded. Null: prompts of all lengths share
+    /// keys.
     /// </summary>
     int? PromptLengthThreshold { get; }
 
     /// <summary>
     /// Rows of the largest decode step that can be recorded: up to this size the model gives the device the same work in every step. Read
-    /// it
-    /// only after the weights are loaded, as it may depend on them. 0: no step can be recorded, as for a model that reads the step on the
-    /// host
-    /// (<see cref="PagedRows"/>).
+    /// it only after the weights are loaded, as it may depend on them. 0: no step can be recorded, as for a model that reads the step on
+    /// the host (<see cref="PagedRows"/>).
     /// </summary>
     int MaxRecordedRows { get; }
 
     /// <summary>
     /// How evenly the experts of this rank's layers are used (<see cref="ExpertUsage.Balance"/>), from what the host has counted or last
-    /// read;
-    /// null: it has no experts.
+    /// read; null: it has no experts.
     /// </summary>
     double? ExpertBalance => null;
 
@@ -78,10 +75,8 @@ internal interface ICausalLanguageModel : IDisposable
 
     /// <summary>
     /// ids [tokens] → residual stream after the last layer of this rank [tokens, hidden]; writes the tokens' part of the caches. A later
-    /// stage
-    /// gets the residual stream from the stage before it and only looks at the number of ids. In a step in which its data-parallel group
-    /// has no
-    /// tokens, it only computes for the other groups.
+    /// stage gets the residual stream from the stage before it and only looks at the number of ids. In a step in which its data-parallel
+    /// group has no tokens, it only computes for the other groups.
     /// </summary>
     Tensor Forward(Tensor ids, ForwardContext context);
 

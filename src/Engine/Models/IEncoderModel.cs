@@ -9,8 +9,7 @@ internal interface IEncoderModel : IDisposable
 {
     /// <summary>
     /// Texts of 1 to <see cref="EncoderConfig.MaxModelLength"/> tokens → their hidden states, one text after the other: [tokens, hidden],
-    /// in
-    /// the activation type. The caller's dispose scope owns the result.
+    /// in the activation type. The caller's dispose scope owns the result.
     /// </summary>
     Tensor Forward(IReadOnlyList<int[]> texts);
 }

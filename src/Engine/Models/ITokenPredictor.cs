@@ -11,8 +11,7 @@ internal interface ITokenPredictor
 {
     /// <summary>Runs the layer, and writes the tokens' part of its cache.</summary>
     /// <param name="hidden">[tokens, hidden]: the result of <see cref="ICausalLanguageModel.Forward"/>, or of this method for the token
-    /// before;
-    /// unchanged.</param>
+    /// before; unchanged.</param>
     /// <param name="isOfModel">Whether the model itself computed the hidden states.</param>
     /// <param name="nextIds">[tokens] int64, on the model's device: the token after each.</param>
     /// <param name="context">The step, with the tokens' own positions.</param>

@@ -141,8 +141,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     }
 
     // As in the engine. It does not record steps with drafts of the model's own layer, nor steps of experts that groups share or that move.
-    // In
-    // float32 it does not record the kernels of latent attention, experts and 8-bit floats.
+    // In float32 it does not record the kernels of latent attention, experts and 8-bit floats.
     private bool Records(StageSplit split, PlanSettings used)
     {
         var isFixed = split.Groups == 1 && (options.ExpertBalancing is null || split.Ranks == 1);

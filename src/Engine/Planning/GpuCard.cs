@@ -26,8 +26,7 @@ public sealed record GpuCard(string Name, long MemoryBytes)
 
     /// <summary>
     /// Whether this build multiplies 8-bit floats by 8-bit floats on this card. Its kernels do so only on Hopper, even though newer cards
-    /// could
-    /// too. Elsewhere weights stay 8-bit floats and are widened when they are multiplied. True where the capability is unknown.
+    /// could too. Elsewhere weights stay 8-bit floats and are widened when they are multiplied. True where the capability is unknown.
     /// </summary>
     public bool HasFloat8 => ComputeCapability is null or Float8Capability;
 

@@ -10,8 +10,7 @@ internal static class LocalCards
 {
     /// <summary>
     /// The device of every rank (or of the ranks of each stage, where stages differ), and the number of devices on one host. The number is
-    /// null
-    /// if it sets no limit: ranks can share a CPU, or a GPU that the options name by its number.
+    /// null if it sets no limit: ranks can share a CPU, or a GPU that the options name by its number.
     /// </summary>
     /// <param name="options">Checked options; sizes may be impossible.</param>
     /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>

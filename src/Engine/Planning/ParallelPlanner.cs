@@ -44,8 +44,7 @@ internal static class ParallelPlanner
     /// <param name="shape">Its model.</param>
     /// <param name="localDevices">Devices per host; null: unknown, or no limit.</param>
     /// <param name="cards">The device of every rank, or of the ranks of each stage. Layers are split by the devices' memory, and errors
-    /// offer
-    /// only plans that fit. Null: unknown.</param>
+    /// offer only plans that fit. Null: unknown.</param>
     /// <exception cref="EngineException">Kind InvalidOptions: every fault, then the command lines that would fit this model on such
     /// devices; Parameter is the first fault's option.</exception>
     public static ParallelPlan Create(EngineOptions options, ModelShape shape, int? localDevices, IReadOnlyList<GpuCard>? cards = null)

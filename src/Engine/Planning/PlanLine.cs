@@ -11,8 +11,7 @@ internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
     /// <summary>The command line of a plan that fits.</summary>
     /// <param name="estimate">The plan.</param>
     /// <param name="isMixed">Whether stages have different kinds of devices. If so, the line names the plan's layers per stage instead of
-    /// an
-    /// even split.</param>
+    /// an even split.</param>
     public string Of(CapacityEstimate estimate, bool isMixed)
     {
         var plan = estimate.Plan;

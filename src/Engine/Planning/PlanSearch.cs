@@ -35,8 +35,7 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
 
     /// <summary>
     /// The plan that uses all of these devices, to show why it does not fit; null: the devices cannot be used so that each stage has its
-    /// own
-    /// kind.
+    /// own kind.
     /// </summary>
     public ParallelPlan? Largest(int perNode, int nodes) =>
         Candidates(perNode, nodes).OrderByDescending(plan => plan.WorldSize).ThenByDescending(plan => plan.TensorParallel).FirstOrDefault();

@@ -38,8 +38,7 @@ public sealed record StepPrediction
 
     /// <summary>
     /// Bytes that the exchanges bring to a rank, over all layers, for each token of the other groups in a step: the token's row and the
-    /// rank's
-    /// part of the sum. Their time is not predicted.
+    /// rank's part of the sum. Their time is not predicted.
     /// </summary>
     public long ExchangeBytesPerToken { get; init; }
 
@@ -68,8 +67,7 @@ public sealed record StepPrediction
         var weights = estimate.Stages.Sum(stage => stage.ReadBytes / stage.Card.BytesPerSecond!.Value);
         var cache = estimate.Stages.Sum(stage => stage.KvBytesPerToken * context / stage.Card.BytesPerSecond!.Value);
         // All-reduces: after attention and after the MLP of each layer, after the embedding, and for the logits' parts. With groups, an
-        // exchange
-        // sums the routed experts; the shared ones have an all-reduce of their own.
+        // exchange sums the routed experts; the shared ones have an all-reduce of their own.
         var expertLayers = plan.DataParallel == 1 ? 0 : Enumerable.Range(0, shape.Layers).Count(shape.HasExperts);
         var reduces = plan.TensorParallel == 1 ? 0 : (2 * shape.Layers) - (shape.Experts is { SharedWidth: > 0 } ? 0 : expertLayers) + 2;
         var passes = plan.PipelineParallel - 1;

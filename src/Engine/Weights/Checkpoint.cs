@@ -48,8 +48,7 @@ internal sealed class Checkpoint : IDisposable
     /// <exception cref="EngineException">
     /// A file is malformed, a tensor is in two files and no index says in which, or there are no weights at all
     /// (<see cref="EngineErrorKind.ModelFolder"/>); one error lists every problem. An index that is malformed or disagrees with the files
-    /// is not
-    /// an error here: see <see cref="Differences"/>.
+    /// is not an error here: see <see cref="Differences"/>.
     /// </exception>
     public static Checkpoint Open(string folder)
     {
@@ -83,8 +82,7 @@ internal sealed class Checkpoint : IDisposable
 
     /// <summary>
     /// Looks in the rest of a folder with an index for tensors that the model needs and no open file holds, because an index may omit
-    /// files. A
-    /// file that holds one stays open, and all its tensors are added to the checkpoint. Tensors found earlier are not replaced.
+    /// files. A file that holds one stays open, and all its tensors are added to the checkpoint. Tensors found earlier are not replaced.
     /// </summary>
     /// <param name="missing">The tensors' names.</param>
     /// <returns>Why files could not be read, one text for each.</returns>

@@ -55,16 +55,14 @@ internal static class CheckpointFolder
     /// <summary>
     /// The names of the shards of a folder without an index, in ordinal order. <c>model.safetensors</c> alone if it exists; otherwise every
     /// other safetensors file (without <c>consolidated*</c>, a publisher's second copy, if there are others); <c>pytorch_model.bin</c> only
-    /// if
-    /// there are none.
+    /// if there are none.
     /// </summary>
     /// <exception cref="EngineException">
     /// There is no file of weights, or shards numbered <c>-00001-of-00004</c> are missing. Files of other formats are never opened.
     /// </exception>
     /// <param name="folder">The model's folder.</param>
     /// <param name="unusableIndex">The name of an existing index without usable content, or null. An index of pickles confirms that a
-    /// numbered
-    /// set of them belongs to the model.</param>
+    /// numbered set of them belongs to the model.</param>
     public static IReadOnlyList<string> ShardsWithoutIndex(string folder, string? unusableIndex = null)
     {
         if (File.Exists(Path.Combine(folder, SingleFileName)))

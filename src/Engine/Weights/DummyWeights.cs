@@ -7,8 +7,7 @@ namespace LocalLlm.Weights;
 /// <summary>
 /// Random weights in place of a checkpoint's (vLLM's <c>--load-format dummy</c>), to benchmark models without their files. They are created
 /// on the device. An element depends only on its tensor's name and its position, so that the slices of all ranks fit together: each row is
-/// a
-/// window into one fixed table of random numbers that starts at a hash of name and row.
+/// a window into one fixed table of random numbers that starts at a hash of name and row.
 /// </summary>
 internal static class DummyWeights
 {

@@ -3,9 +3,9 @@ using System.Globalization;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// Where the index of a checkpoint and its files disagree. The files decide what there is; the index only says which files to open. So a
-/// difference is no fault in itself:
-/// it is one where a tensor that the model needs is in no file, which <see cref="WeightLoader"/> finds out.
+/// The differences between a checkpoint's index and its files. The files decide which tensors exist; the index only says which files to
+/// open. So a difference alone is not a fault. It is one only if a tensor that the model needs is in no file, which
+/// <see cref="WeightLoader"/> finds out.
 /// </summary>
 internal sealed class IndexDifferences
 {
@@ -25,12 +25,12 @@ internal sealed class IndexDifferences
         _furtherFiles = furtherFiles;
     }
 
-    /// <summary>Compares what the index says with what the files hold.</summary>
+    /// <summary>Compares the index with the files.</summary>
     /// <param name="index">The index.</param>
-    /// <param name="tensors">Every tensor of the files.</param>
-    /// <param name="absentFiles">Files of the index that are not in the folder.</param>
-    /// <param name="furtherFiles">Files that the model needs and the index does not lead to.</param>
-    /// <param name="twice">Tensors that are in two files.</param>
+    /// <param name="tensors">Every tensor in the files.</param>
+    /// <param name="absentFiles">Files in the index that are not in the folder.</param>
+    /// <param name="furtherFiles">Files that the model needs but the index does not name.</param>
+    /// <param name="twice">Tensors in two files.</param>
     public static IndexDifferences Of(
         CheckpointIndex index, IReadOnlyDictionary<string, TensorRef> tensors, IEnumerable<string> absentFiles, IEnumerable<string> furtherFiles, IEnumerable<string> twice)
     {
@@ -51,7 +51,7 @@ internal sealed class IndexDifferences
         return differences;
     }
 
-    /// <summary>What the index says of a tensor that is in no file, as the end of an error; empty where it says nothing.</summary>
+    /// <summary>What the index says about a tensor that is in no file, as the end of an error; empty if it says nothing.</summary>
     public string Explain(string name)
     {
         if (!_nowhere.TryGetValue(name, out var file))
@@ -61,7 +61,7 @@ internal sealed class IndexDifferences
             : $" (the index puts it into {file}, which does not hold it)";
     }
 
-    /// <summary>Each kind of difference as one sentence with a count and a few names; none where the index and the files agree.</summary>
+    /// <summary>Each kind of difference as one sentence with a count and a few names; none if the index and the files agree.</summary>
     public IEnumerable<string> Sentences()
     {
         if (_index.Faults.Count > 0)

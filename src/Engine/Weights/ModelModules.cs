@@ -23,10 +23,8 @@ internal sealed class ModelModules
 
     /// <summary>
     /// Whether a tensor that the model does not read would change what it computes. That is so if it is in a layer (even one beyond the
-    /// last)
-    /// or beside a tensor that is read, such as a bias. Otherwise it belongs to a part that the model does not have, such as <c>mtp.*</c>
-    /// or
-    /// <c>v_head.*</c>.
+    /// last) or beside a tensor that is read, such as a bias. Otherwise it belongs to a part that the model does not have, such as
+    /// <c>mtp.*</c> or <c>v_head.*</c>.
     /// </summary>
     public bool Concerns(string tensor)
     {

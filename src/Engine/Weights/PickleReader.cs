@@ -30,8 +30,7 @@ internal sealed class PickleReader
     /// <param name="bytes">The whole pickle.</param>
     /// <returns>The single value that it leaves on the stack.</returns>
     /// <exception cref="EngineException">It needs another opcode or global, or breaks a rule of the format or a limit; the message gives
-    /// the
-    /// byte.</exception>
+    /// the byte.</exception>
     public static PickleValue Read(string file, byte[] bytes) => new PickleReader(new PickleInput(file, bytes)).Run();
 
     private PickleValue Run()

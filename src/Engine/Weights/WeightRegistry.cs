@@ -24,8 +24,8 @@ internal sealed record WeightGroup(IReadOnlyList<WeightSpec> Specs, Action<Tenso
     public WeightType? KeptAs { get; init; }
 
     /// <summary>
-    /// Returns what is wrong with the values of the joined tensor, in one sentence, or null. Null instead of a function: values are not
-    /// checked. One error lists the faults of all scales, before any other weight is read.
+    /// Checks the values of the joined tensor and returns what is wrong, in one sentence, or null. The property itself is null if values
+    /// are not checked. One error lists the faults of all scales, before any other weight is read.
     /// </summary>
     public Func<Tensor, string?>? FaultOf { get; init; }
 }

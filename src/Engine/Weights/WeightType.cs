@@ -46,7 +46,7 @@ internal sealed record WeightType
 
     /// <summary>Converts a tensor from its stored type to its loaded type.</summary>
     /// <param name="tensor">A tensor of the type that <see cref="ScalarTypeOf"/> returns.</param>
-    /// <param name="stored">The stored type, one that <see cref="Takes"/> accepts.</param>
+    /// <param name="stored">The stored type; a file may store the tensor in it.</param>
     /// <param name="activationType">The type that <see cref="Activation"/> is converted to.</param>
     public Tensor Convert(Tensor tensor, SafetensorsDtype stored, ScalarType activationType) =>
         (_takesExponents && stored == SafetensorsDtype.F8E8M0 ? PowersOfTwo(tensor) : tensor).to(LoadedAs(activationType));

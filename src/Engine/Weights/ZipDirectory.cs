@@ -7,8 +7,7 @@ namespace LocalLlm.Weights;
 /// <summary>
 /// Reads the files of a zip archive that torch.save has written, and of no other: entries are stored, not compressed; every local header
 /// agrees with the central directory; entries cover the archive from its first byte to the directory without overlap or hole; no name
-/// occurs
-/// twice. <see cref="ZipEnd"/> bounds what is read, whatever the archive says.
+/// occurs twice. <see cref="ZipEnd"/> bounds what is read, whatever the archive says.
 /// </summary>
 internal static class ZipDirectory
 {

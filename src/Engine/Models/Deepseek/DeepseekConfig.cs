@@ -54,8 +54,7 @@ internal sealed record DeepseekConfig : TransformerConfig
 
     /// <summary>
     /// Residual stream and normalised input, queries and their absorbed form, attention over latent vectors and over its heads, and the
-    /// wider
-    /// of a dense MLP and one token's experts.
+    /// wider of a dense MLP and one token's experts.
     /// </summary>
     public override long ActivationElements =>
         (4L * HiddenSize)

@@ -38,8 +38,7 @@ internal static class RotaryFrequencies
     /// <summary>
     /// The length at which vLLM fixes the base of dynamic NTK for all positions: the whole stretched context,
     /// <paramref name="maxPositionEmbeddings"/> × factor. Even short sequences are then rotated with the stretched base; below that length
-    /// this
-    /// differs from transformers.
+    /// this differs from transformers.
     /// </summary>
     public static long FixedDynamicLength(RopeConfig rope, int maxPositionEmbeddings) =>
         (long)Math.Ceiling(maxPositionEmbeddings * rope.Factor);
