@@ -3,9 +3,8 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// DeepSeek's calls. V3 and R1 (vLLM's <c>deepseek_v3</c>) write a type, the name and fenced JSON; V3.1 (<c>deepseek_v31</c>) the name and
-/// JSON. A name never begins with a
-/// brace, so one reader takes both.
+/// Reads DeepSeek's calls. V3 and R1 (vLLM's <c>deepseek_v3</c>) write a type, the name and fenced JSON; V3.1 (<c>deepseek_v31</c>) writes
+/// the name and JSON. A name never begins with a brace, so one reader handles both.
 /// </summary>
 internal sealed class DeepSeekCallReader(PieceWriter output) : ToolCallReader(output)
 {
@@ -15,7 +14,7 @@ internal sealed class DeepSeekCallReader(PieceWriter output) : ToolCallReader(ou
     private const string FunctionType = "function";
 
     private readonly StringBuilder _head = new(); // before the separator
-    private readonly StringBuilder _name = new(); // after it
+    private readonly StringBuilder _name = new(); // after the separator
     private readonly StringBuilder _lead = new(); // between the name and the arguments
     private State _state;
 
@@ -26,7 +25,7 @@ internal sealed class DeepSeekCallReader(PieceWriter output) : ToolCallReader(ou
         Lead,
         Arguments,
 
-        /// <summary>This is no call.</summary>
+        /// <summary>Not a call.</summary>
         Other,
     }
 
@@ -68,7 +67,7 @@ internal sealed class DeepSeekCallReader(PieceWriter output) : ToolCallReader(ou
         if (_state != State.Name)
             return;
         var (head, name) = (_head.ToString().Trim(), _name.ToString().Trim());
-        // Without a name behind the separator the text before it was V3.1's name, unless it is V3's type.
+        // If no name follows the separator, the text before it was V3.1's name, unless it is V3's type.
         var found = name.Length > 0 ? name : head == FunctionType ? "" : head;
         if (found.Length > 0)
             Begin(found);
@@ -105,7 +104,7 @@ internal sealed class DeepSeekCallReader(PieceWriter output) : ToolCallReader(ou
         PushLead(character);
     }
 
-    // White space and the beginning of a code fence; the first other character begins the arguments.
+    // Skips white space and the beginning of a code fence; the first other character begins the arguments.
     private void PushLead(char character)
     {
         if (_lead.Length == 0 && char.IsWhiteSpace(character))

@@ -3,14 +3,14 @@ using System.Text.Json;
 
 namespace LocalLlm.Parsing;
 
-/// <summary>A call written as one JSON object with a <c>name</c> and <c>arguments</c> (or <c>parameters</c>), in either order; other
-/// members mean nothing.</summary>
-/// <param name="output">Where the pieces go.</param>
+/// <summary>Reads a call written as one JSON object with a <c>name</c> and <c>arguments</c> (or <c>parameters</c>), in either order; other
+/// members are ignored.</summary>
+/// <param name="output">Receives the pieces.</param>
 internal sealed class JsonCallReader(PieceWriter output) : ToolCallReader(output)
 {
     private const string Null = "null";
 
-    private readonly StringBuilder _text = new(); // a member's name, or a value that is needed whole
+    private readonly StringBuilder _text = new(); // a member's name, or a value that must be complete
     private readonly StringBuilder _waiting = new(); // arguments that came before the name
     private JsonPosition _position;
     private State _state;
@@ -29,7 +29,7 @@ internal sealed class JsonCallReader(PieceWriter output) : ToolCallReader(output
         OtherValue,
         AfterObject,
 
-        /// <summary>This is no JSON, or not the JSON of a call.</summary>
+        /// <summary>Not JSON, or not the JSON of a call.</summary>
         Other,
     }
 
@@ -40,7 +40,7 @@ internal sealed class JsonCallReader(PieceWriter output) : ToolCallReader(output
         Arguments,
     }
 
-    /// <summary>Whether an object without arguments is no call.</summary>
+    /// <summary>Whether an object without arguments does not count as a call.</summary>
     public bool NeedsArguments { get; set; }
 
     /// <inheritdoc/>
@@ -140,7 +140,7 @@ internal sealed class JsonCallReader(PieceWriter output) : ToolCallReader(output
             if (_member == Member.Name)
                 SetName(text);
             else
-                AddArguments(text); // Some models write the arguments as a text that holds JSON.
+                AddArguments(text); // Some models write the arguments as a string that holds JSON.
         }
     }
 
@@ -210,7 +210,7 @@ internal sealed class JsonCallReader(PieceWriter output) : ToolCallReader(output
         WriteArguments(text);
     }
 
-    // A JSON string with its quotes; null: it is none.
+    // Decodes a JSON string with its quotes; null: it is not a JSON string.
     private static string? Unescaped(string quoted)
     {
         try

@@ -1,6 +1,6 @@
 namespace LocalLlm.Parsing;
 
-/// <summary>Follows JSON text character by character: whether it stands inside a string, and how many brackets are open.</summary>
+/// <summary>Follows JSON text character by character: whether the position is inside a string, and how many brackets are open.</summary>
 internal struct JsonPosition
 {
     private bool _escaped;
@@ -8,10 +8,10 @@ internal struct JsonPosition
     /// <summary>Whether the next character is part of a string.</summary>
     public bool IsInString { get; private set; }
 
-    /// <summary>Open brackets and braces; never below 0.</summary>
+    /// <summary>Number of open brackets and braces; never below 0.</summary>
     public int Depth { get; private set; }
 
-    /// <summary>Moves over a character.</summary>
+    /// <summary>Advances over a character.</summary>
     public void Push(char character)
     {
         if (IsInString)

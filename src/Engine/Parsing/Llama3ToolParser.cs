@@ -3,16 +3,16 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Llama 3's calls (vLLM's <c>llama3_json</c>): a response that is nothing but JSON objects with <c>name</c> and <c>parameters</c> (or
-/// <c>arguments</c>), several of them joined by
-/// semicolons, perhaps after <c>&lt;|python_tag|&gt;</c>. An object that is no call makes the whole rest text.
+/// Reads Llama 3's calls (vLLM's <c>llama3_json</c>). The response consists only of JSON objects with <c>name</c> and <c>parameters</c> (or
+/// <c>arguments</c>), joined by semicolons, optionally after <c>&lt;|python_tag|&gt;</c>. From an object that is not a call on, everything
+/// is text.
 /// </summary>
 internal sealed class Llama3ToolParser : IOutputParser
 {
     private const string Tag = "<|python_tag|>";
 
     private readonly MarkerMatcher _tag = new(Tag);
-    private readonly StringBuilder _skipped = new(); // between calls, and before the first: text if no call follows
+    private readonly StringBuilder _skipped = new(); // between calls, and before the first one: text if no call follows
     private readonly StringBuilder _object = new(); // its text until it is certain to be a call
     private readonly PieceWriter _output = new();
     private readonly JsonCallReader _reader;
@@ -84,7 +84,7 @@ internal sealed class Llama3ToolParser : IOutputParser
         {
             if (_tag.Push(character, BeginText) is { } tag)
             {
-                // What follows the tag is a call, with arguments or without.
+                // An object after the tag is a call, with or without arguments.
                 _skipped.Append(tag);
                 _reader.NeedsArguments = false;
             }
@@ -131,7 +131,7 @@ internal sealed class Llama3ToolParser : IOutputParser
         }
         else if (!isNameless)
         {
-            // JSON that was asked for is a response like any other.
+            // JSON that the caller asked for is a response like any other.
             foreach (var character in _object.ToString())
                 BeginText(character);
         }

@@ -1,21 +1,20 @@
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Looks for any of a few marks in a stream of characters, holding back only what may be the beginning of one. No mark is the beginning of
-/// another.
+/// Looks for a few marks in a stream of characters. It holds back only characters that may begin a mark. No mark is a prefix of another.
 /// </summary>
 internal sealed class MarkerMatcher(params string[] markers)
 {
     private readonly char[] _held = new char[markers.Max(marker => marker.Length)];
     private int _length;
 
-    /// <summary>What is held back.</summary>
+    /// <summary>The held-back characters.</summary>
     public ReadOnlySpan<char> Held => _held.AsSpan(0, _length);
 
-    /// <summary>Takes a character.</summary>
+    /// <summary>Reads a character.</summary>
     /// <param name="character">The character.</param>
-    /// <param name="released">Called with each held character that is certain not to belong to a mark, in order.</param>
-    /// <returns>The mark that is complete now, or null.</returns>
+    /// <param name="released">Called, in order, with each held character that is certain not to belong to a mark.</param>
+    /// <returns>The mark that this character completes, or null.</returns>
     public string? Push(char character, Action<char> released)
     {
         _held[_length++] = character;
@@ -38,10 +37,10 @@ internal sealed class MarkerMatcher(params string[] markers)
         return null;
     }
 
-    /// <summary>Forgets what is held.</summary>
+    /// <summary>Discards the held characters.</summary>
     public void Drop() => _length = 0;
 
-    /// <summary>Releases what is held: no mark will be completed.</summary>
+    /// <summary>Releases the held characters: no mark will be completed.</summary>
     public void Release(Action<char> released)
     {
         for (var i = 0; i < _length; i++)

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace LocalLlm.Parsing;
 
-/// <summary>Collects characters into pieces: neighbours of one kind are one piece.</summary>
+/// <summary>Collects characters into pieces; consecutive characters of one kind form one piece.</summary>
 internal sealed class PieceWriter
 {
     private readonly List<ResponsePart> _pieces = [];
@@ -23,14 +23,14 @@ internal sealed class PieceWriter
         _text.Append(text);
     }
 
-    /// <summary>Adds a piece that stays by itself.</summary>
+    /// <summary>Adds a piece that is never joined with others.</summary>
     public void Add(ResponsePartKind kind, string value)
     {
         End();
         _pieces.Add(new(kind, value));
     }
 
-    /// <summary>Moves everything that was written to <paramref name="pieces"/>.</summary>
+    /// <summary>Moves all pieces to <paramref name="pieces"/>.</summary>
     public void MoveTo(List<ResponsePart> pieces)
     {
         End();
@@ -38,7 +38,7 @@ internal sealed class PieceWriter
         _pieces.Clear();
     }
 
-    /// <summary>Takes over everything that was written to another writer.</summary>
+    /// <summary>Moves all pieces of another writer to this one.</summary>
     public void Take(PieceWriter other)
     {
         End();

@@ -3,16 +3,16 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Tells thought from text, for models that think between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> (DeepSeek R1 and V3.1, Qwen 3).
-/// Whether the response begins inside a thought follows from the end of the prompt, which may open it or close it. Line feeds beside a tag
-/// belong to it, as in the models' own examples.
+/// Separates thoughts from text, for models that think between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> (DeepSeek R1 and V3.1, Qwen
+/// 3). The end of the prompt, which may open or close a thought, decides whether the response begins inside one. As in the models' own
+/// examples, line feeds next to a tag belong to the tag.
 /// </summary>
 internal sealed class ReasoningParser : IOutputParser
 {
-    /// <summary>Begins a thought.</summary>
+    /// <summary>The tag that begins a thought.</summary>
     public const string Open = "<think>";
 
-    /// <summary>Ends it.</summary>
+    /// <summary>The tag that ends a thought.</summary>
     public const string Close = "</think>";
 
     private readonly MarkerMatcher _open = new(Open);
@@ -23,7 +23,8 @@ internal sealed class ReasoningParser : IOutputParser
     private State _state;
 
     /// <param name="promptTail">The last characters of the prompt, special tokens included.</param>
-    /// <param name="isVerbatim">Whether tags, and line feeds beside them, are kept: a thought's tags as part of it.</param>
+    /// <param name="isVerbatim">Whether to keep tags and the line feeds next to them; a thought's tags are then part of the
+    /// thought.</param>
     public ReasoningParser(ReadOnlySpan<char> promptTail, bool isVerbatim = false)
     {
         _isVerbatim = isVerbatim;
@@ -33,7 +34,7 @@ internal sealed class ReasoningParser : IOutputParser
 
     private enum State
     {
-        /// <summary>Nothing but white space so far; a tag may come.</summary>
+        /// <summary>Only white space so far; a tag may follow.</summary>
         Undecided,
 
         /// <summary>In a thought, before its first character.</summary>
@@ -45,7 +46,7 @@ internal sealed class ReasoningParser : IOutputParser
         Text,
     }
 
-    /// <summary>Whether what comes next belongs to a thought.</summary>
+    /// <summary>Whether the next text belongs to a thought.</summary>
     public bool IsThinking => _state is State.ThoughtBegins or State.Thought;
 
     /// <inheritdoc/>
@@ -71,7 +72,7 @@ internal sealed class ReasoningParser : IOutputParser
                 break;
         }
 
-        // Line feeds at the very end of a thought that was cut off stay away, as they would before the tag.
+        // Line feeds at the very end of a truncated thought are dropped, as they would be before the tag.
         ReleaseBlanks();
         _output.MoveTo(pieces);
     }
@@ -126,7 +127,7 @@ internal sealed class ReasoningParser : IOutputParser
             _output.Write(ResponsePartKind.Reasoning, tag);
     }
 
-    // What stands beside a tag is part of nothing, or of the thought as the model wrote it.
+    // Drops the white space next to a tag, or adds it to the thought if tags are kept.
     private void ReleaseBlanks()
     {
         if (_isVerbatim)
@@ -134,7 +135,7 @@ internal sealed class ReasoningParser : IOutputParser
         _blanks.Clear();
     }
 
-    // There is no tag at the beginning: all of it is text.
+    // There is no tag at the beginning, so everything so far is text.
     private void WriteUndecided(char character)
     {
         if (_state == State.Undecided)

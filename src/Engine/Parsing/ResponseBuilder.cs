@@ -9,9 +9,9 @@ public sealed class ResponseBuilder
     private readonly StringBuilder _reasoning = new();
     private readonly StringBuilder _arguments = new();
     private readonly List<ResponseToolCall> _calls = [];
-    private string? _name; // of the call that has begun
+    private string? _name; // of the current call
 
-    /// <summary>Adds the next parts; leave out what is not wanted.</summary>
+    /// <summary>Adds the next parts; the caller may leave out parts it does not want.</summary>
     public void Add(IEnumerable<ResponsePart> parts)
     {
         ArgumentNullException.ThrowIfNull(parts);
@@ -43,7 +43,7 @@ public sealed class ResponseBuilder
         }
     }
 
-    /// <summary>The response so far; a call that has begun is in it once it is over.</summary>
+    /// <summary>The response so far. A call is included once it has ended.</summary>
     public Response ToResponse() => new() { Text = _text.ToString(), Reasoning = _reasoning.ToString(), ToolCalls = [.. _calls] };
 
     private void EndCall(bool isCut)

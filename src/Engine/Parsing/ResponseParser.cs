@@ -1,13 +1,13 @@
 namespace LocalLlm.Parsing;
 
-/// <summary>A response's text into thought, text and calls. Calls are looked for in the text alone, never in a thought.</summary>
-/// <param name="reasoning">Tells thought from text; null: all is text.</param>
+/// <summary>Splits a response into thoughts, text and calls. It looks for calls only in the text, never in a thought.</summary>
+/// <param name="reasoning">Separates thoughts from text; null: everything is text.</param>
 /// <param name="tools">Looks for calls; null: there are none.</param>
 internal sealed class ResponseParser(ReasoningParser? reasoning, IOutputParser? tools) : IOutputParser
 {
     private readonly List<ResponsePart> _parts = [];
 
-    /// <summary>Whether what comes next belongs to a thought.</summary>
+    /// <summary>Whether the next text belongs to a thought.</summary>
     public bool IsThinking => reasoning is { IsThinking: true };
 
     /// <inheritdoc/>

@@ -1,28 +1,28 @@
 namespace LocalLlm.Parsing;
 
-/// <summary>What a part of a response is.</summary>
+/// <summary>The kind of a part of a response.</summary>
 public enum ResponsePartKind
 {
-    /// <summary>Text for the reader.</summary>
+    /// <summary>Text for the user.</summary>
     Text,
 
-    /// <summary>What the model thought.</summary>
+    /// <summary>The model's reasoning.</summary>
     Reasoning,
 
-    /// <summary>A tool call begins: <see cref="ResponsePart.Value"/> is the tool's name.</summary>
+    /// <summary>The beginning of a tool call; <see cref="ResponsePart.Value"/> is the tool's name.</summary>
     ToolCall,
 
-    /// <summary>More of the arguments of the call that has begun: JSON if the model kept to the format.</summary>
+    /// <summary>More of the current call's arguments: JSON if the model followed the format.</summary>
     ToolArguments,
 
-    /// <summary>The call that has begun is over: all of its arguments have come.</summary>
+    /// <summary>The end of the current call, with all of its arguments.</summary>
     ToolCallEnd,
 
-    /// <summary>The call that has begun is over because the response was cut off in it.</summary>
+    /// <summary>The end of the current call because the response was cut off inside it.</summary>
     ToolCallCut,
 }
 
 /// <summary>A part of a response; see <see cref="ResponseReader"/>.</summary>
-/// <param name="Kind">What it is.</param>
+/// <param name="Kind">The kind of part.</param>
 /// <param name="Value">The text.</param>
 public readonly record struct ResponsePart(ResponsePartKind Kind, string Value);

@@ -1,10 +1,9 @@
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Reads one sequence of a request as a model's response: what it thought, its text, and its calls of tools, in the formats of
-/// DeepSeek's, Qwen's and Llama 3's models. <see cref="LlmEngine.CreateResponseReader"/> makes one for each sequence; it takes the
-/// sequence's outputs as they come. The parts do not depend on how the outputs are cut: joined, parts of the same kind are the same. Not
-/// safe for concurrent use.
+/// Reads one sequence of a request as a model's response: its reasoning, its text and its tool calls, in the formats of DeepSeek's, Qwen's
+/// and Llama 3's models. <see cref="LlmEngine.CreateResponseReader"/> creates one for each sequence; pass it the sequence's outputs as they
+/// arrive. Where the outputs are cut does not matter: joined, parts of the same kind are always the same. Not safe for concurrent use.
 /// </summary>
 public sealed class ResponseReader
 {
@@ -15,33 +14,35 @@ public sealed class ResponseReader
     private ResponseParser? _parser;
     private bool _isCallCut;
 
-    /// <param name="createParser">Makes the parser, from the prompt: its end says whether the response begins inside of a thought.</param>
+    /// <param name="createParser">Creates the parser from the prompt, whose end decides whether the response begins inside a
+    /// thought.</param>
     /// <param name="thoughts">Counts tokens of thoughts.</param>
-    /// <param name="endsAfterCall">Whether the response is over with its first call.</param>
+    /// <param name="endsAfterCall">Whether the response ends after its first call.</param>
     internal ResponseReader(Func<IReadOnlyList<int>, ResponseParser> createParser, ThoughtTokenCounter thoughts, bool endsAfterCall) =>
         (_createParser, _thoughts, _endsAfterCall) = (createParser, thoughts, endsAfterCall);
 
-    /// <summary>Tokens so far.</summary>
+    /// <summary>Number of tokens so far.</summary>
     public int TokenCount { get; private set; }
 
-    /// <summary>Those of them that are thoughts, tags apart; 0 where <see cref="LlmEngine.CanEndThoughts"/> is false.</summary>
+    /// <summary>How many of them belong to thoughts, excluding tags; 0 if <see cref="LlmEngine.CanEndThoughts"/> is false.</summary>
     public int ReasoningTokenCount => _thoughts.Count;
 
-    /// <summary>Calls so far, one that has begun included.</summary>
+    /// <summary>Number of calls so far, including an unfinished one.</summary>
     public int ToolCallCount { get; private set; }
 
-    /// <summary>Whether there are calls, all of them whole: OpenAI's finish reason is then <c>tool_calls</c> and not <c>stop</c>.</summary>
+    /// <summary>Whether there are calls, all of them complete: OpenAI's finish reason is then <c>tool_calls</c> and not
+    /// <c>stop</c>.</summary>
     public bool EndsWithToolCalls => ToolCallCount > 0 && !_isCallCut;
 
-    /// <summary>Whether the output that was appended last began inside of a thought.</summary>
+    /// <summary>Whether the last appended output began inside a thought.</summary>
     public bool BeganInThought { get; private set; }
 
-    /// <summary>Whether nothing more comes: the sequence has ended, or the only call that was asked for is whole.</summary>
+    /// <summary>Whether nothing more follows: the sequence has ended, or the only requested call is complete.</summary>
     public bool IsComplete { get; private set; }
 
-    /// <summary>Takes the sequence's next output.</summary>
-    /// <param name="output">An output of one and the same <see cref="GenerationOutput.Index"/>.</param>
-    /// <returns>What is certain by now and new, in order; valid until the next call. Empty once the response is complete.</returns>
+    /// <summary>Reads the sequence's next output.</summary>
+    /// <param name="output">An output of this sequence; its <see cref="GenerationOutput.Index"/> is always the same.</param>
+    /// <returns>The new parts that are certain by now, in order; valid until the next call. Empty once the response is complete.</returns>
     /// <exception cref="EngineException">The sequence failed, or the engine shut down.</exception>
     public IReadOnlyList<ResponsePart> Append(GenerationOutput output)
     {
@@ -82,7 +83,7 @@ public sealed class ResponseReader
                     _isCallCut = true;
                     goto case ResponsePartKind.ToolCallEnd;
                 case ResponsePartKind.ToolCallEnd when _endsAfterCall:
-                    // After the only call that was asked for nothing more is said.
+                    // Drop everything after the only requested call.
                     _parts.RemoveRange(i + 1, _parts.Count - i - 1);
                     IsComplete = true;
                     return;

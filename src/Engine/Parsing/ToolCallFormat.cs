@@ -1,6 +1,6 @@
 namespace LocalLlm.Parsing;
 
-/// <summary>How a model writes calls of tools: vLLM's <c>--tool-call-parser</c>.</summary>
+/// <summary>How a model writes tool calls: vLLM's <c>--tool-call-parser</c>.</summary>
 internal enum ToolCallFormat
 {
     /// <summary>DeepSeek V3 and R1.</summary>
@@ -16,7 +16,7 @@ internal enum ToolCallFormat
     Llama3Json,
 }
 
-/// <summary>Names of formats, and the parser of each.</summary>
+/// <summary>The names of the formats, and their parsers.</summary>
 internal static class ToolCallFormats
 {
     private static readonly (string Name, ToolCallFormat Format)[] Names =
@@ -33,12 +33,12 @@ internal static class ToolCallFormats
     /// <summary>The name of a format.</summary>
     public static string NameOf(ToolCallFormat format) => Names.First(pair => pair.Format == format).Name;
 
-    /// <summary>The format of a name, or null.</summary>
+    /// <summary>The format with a given name, or null.</summary>
     public static ToolCallFormat? Find(string name) => Names.Where(pair => pair.Name == name).Select(pair => (ToolCallFormat?)pair.Format).FirstOrDefault();
 
     /// <summary>
-    /// The format that a chat template writes calls of earlier turns in, or that the model's kind is known for: the template's own marks
-    /// first, because a distill is named after what it was distilled from.
+    /// Detects the format: from the marks with which a chat template writes earlier calls, else from the model's type. The template comes
+    /// first, because a distill has the type of its base model.
     /// </summary>
     /// <param name="template">The template's text; null: unknown.</param>
     /// <param name="modelType"><c>model_type</c> of config.json.</param>
@@ -64,10 +64,10 @@ internal static class ToolCallFormats
         };
     }
 
-    /// <summary>A new parser.</summary>
+    /// <summary>Creates a parser.</summary>
     /// <param name="format">The format.</param>
-    /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like: it is held to a
-    /// structure.</param>
+    /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like, because it follows a
+    /// given structure.</param>
     public static IOutputParser CreateParser(this ToolCallFormat format, bool isTextOrCalls = false) => format switch
     {
         ToolCallFormat.DeepSeekV3 or ToolCallFormat.DeepSeekV31 => ToolCallParser.CreateDeepSeek(isTextOrCalls),

@@ -1,16 +1,16 @@
 namespace LocalLlm.Parsing;
 
-/// <summary>The texts around the parts of a call in each format: what the parsers look for, and grammars write.</summary>
+/// <summary>The marks around the parts of a call in each format. Parsers look for them, and grammars write them.</summary>
 /// <param name="Open">Before all calls.</param>
 /// <param name="Close">After all calls.</param>
-/// <param name="Begin">Begins a call; empty: an answer that calls is calls from its first character.</param>
-/// <param name="BeforeName">From there to the name.</param>
-/// <param name="BeforeArguments">Between name and arguments.</param>
+/// <param name="Begin">Begins a call; empty: a response with calls consists of calls from its first character.</param>
+/// <param name="BeforeName">Between that and the name.</param>
+/// <param name="BeforeArguments">Between the name and the arguments.</param>
 /// <param name="End">After the arguments.</param>
 /// <param name="Between">Between two calls.</param>
 internal sealed record ToolCallMarks(string Open, string Close, string Begin, string BeforeName, string BeforeArguments, string End, string Between)
 {
-    /// <summary>Tokens of tokenizers that are such texts, or parts of them.</summary>
+    /// <summary>Tokens of tokenizers that are such marks, or parts of them.</summary>
     public static IReadOnlySet<string> Tokens { get; } = new HashSet<string>(StringComparer.Ordinal)
     {
         "<tool_call>", "</tool_call>", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",

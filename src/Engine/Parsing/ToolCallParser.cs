@@ -3,13 +3,13 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// The state machine that calls between marks have in common: text, then calls, each between a mark that begins it and one that ends it,
-/// with white space between calls that means nothing. What begins like a call and is none comes out as the text that it was. A mark inside
-/// a string of the arguments ends nothing.
+/// The state machine that all formats with marks around calls share: text, then calls. A mark begins each call and another ends it; white
+/// space between calls is ignored. Text that begins like a call but is none is returned as text. A mark inside a string of the arguments
+/// does not end the call.
 /// </summary>
 internal sealed class ToolCallParser : IOutputParser
 {
-    // What may follow a string in JSON; the mark that ends the call begins with the last one.
+    // Characters that may follow a string in JSON; the mark that ends the call begins with the last one.
     private const string AfterString = ",:}]<";
 
     private readonly string _begin;
@@ -18,14 +18,14 @@ internal sealed class ToolCallParser : IOutputParser
     private readonly MarkerMatcher _markers;
     private readonly MarkerMatcher _endMatcher;
     private readonly PieceWriter _output = new();
-    private readonly PieceWriter _callOutput = new(); // of the call that is being read
+    private readonly PieceWriter _callOutput = new(); // pieces of the current call
     private readonly ToolCallReader _reader;
     private readonly StringBuilder _call = new(); // its text until it is certain to be a call
 
-    // White space and wrappers that are dropped if a call stands on the other side of them.
+    // White space and wrappers that are dropped if a call follows or precedes them.
     private readonly StringBuilder _between = new();
 
-    // From a mark in a string on: whether the string ends properly decides what the mark was.
+    // The text from a mark inside a string on. If the string ends properly, the mark was part of it; else it ended the call.
     private readonly StringBuilder _doubtful = new();
     private JsonPosition _doubtfulPosition;
     private bool _takesMarksInStrings;
@@ -42,13 +42,13 @@ internal sealed class ToolCallParser : IOutputParser
         _reader = createReader(_callOutput);
     }
 
-    /// <summary>DeepSeek's format.</summary>
+    /// <summary>Creates a parser for DeepSeek's format.</summary>
     /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like.</param>
     public static ToolCallParser CreateDeepSeek(bool isTextOrCalls = false) =>
         new("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", isTextOrCalls, output => new DeepSeekCallReader(output), "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>");
 
-    /// <summary>Qwen's format (vLLM's <c>hermes</c>): JSON objects with <c>name</c> and <c>arguments</c> between <c>&lt;tool_call&gt;</c>
-    /// and <c>&lt;/tool_call&gt;</c>.</summary>
+    /// <summary>Creates a parser for Qwen's format (vLLM's <c>hermes</c>): JSON objects with <c>name</c> and <c>arguments</c> between
+    /// <c>&lt;tool_call&gt;</c> and <c>&lt;/tool_call&gt;</c>.</summary>
     /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like.</param>
     public static ToolCallParser CreateHermes(bool isTextOrCalls = false) => new("<tool_call>", "</tool_call>", isTextOrCalls, output => new JsonCallReader(output));
 
@@ -65,7 +65,7 @@ internal sealed class ToolCallParser : IOutputParser
     {
         if (_doubtful.Length > 0)
         {
-            // A response that was cut off may have been about to end the string; another one forgot to.
+            // A truncated response may have been about to end the string; in any other, the model forgot to end it.
             if (isCut)
                 AcceptDoubtful();
             else
@@ -78,7 +78,7 @@ internal sealed class ToolCallParser : IOutputParser
             EndCall(hasMark: false, isCut);
         }
 
-        // The beginning of a mark that no text would write is none, either.
+        // A partial mark that ordinary text would never contain is not text either.
         if (isCut && _markers.Held.ContainsAny('｜', '_'))
             _markers.Drop();
         _markers.Release(WriteText);
@@ -177,7 +177,7 @@ internal sealed class ToolCallParser : IOutputParser
             PushInString(character);
     }
 
-    // What follows the string may begin the mark that ends the call.
+    // The characters after the string may begin the mark that ends the call.
     private void PushInString(char character)
     {
         if (_reader.IsInString)
@@ -186,7 +186,7 @@ internal sealed class ToolCallParser : IOutputParser
             PushInCall(character);
     }
 
-    // The string never ended: the mark ends the call, and what follows is read anew, every mark for what it looks like, so that no
+    // The string never ended, so the mark ends the call. What follows it is read again, with every mark taken literally, so that no
     // character is read more than twice.
     private void EndAtDoubtful()
     {
@@ -199,7 +199,7 @@ internal sealed class ToolCallParser : IOutputParser
         _takesMarksInStrings = false;
     }
 
-    // White space before the first call is part of the text, if there is any other.
+    // White space before the first call belongs to the text, if there is any other text.
     private void EndText()
     {
         if (!_afterCall && _hasText)
@@ -225,7 +225,7 @@ internal sealed class ToolCallParser : IOutputParser
             return;
         }
 
-        // After a call the marks around the calls mean nothing.
+        // After a call, the marks around all calls are ignored.
         if (_afterCall)
             KeepBlanks();
         else
@@ -255,7 +255,7 @@ internal sealed class ToolCallParser : IOutputParser
         }
         else
         {
-            // Nothing but the beginning of a call, without a name: there is nothing to show.
+            // Only the beginning of a call, without a name: there is nothing to return.
             _between.Clear();
         }
 

@@ -4,40 +4,40 @@ namespace LocalLlm.Parsing;
 
 /// <summary>
 /// Reads one tool call character by character. It announces the call as soon as the tool's name is certain, and writes the arguments as
-/// they come.
+/// they arrive.
 /// </summary>
-/// <param name="output">Where the pieces go.</param>
+/// <param name="output">Receives the pieces.</param>
 internal abstract class ToolCallReader(PieceWriter output)
 {
     private const string NoArguments = "{}";
 
-    // White space and the marks of a code fence: part of the arguments only if more of them follows.
+    // White space and marks of a code fence: they belong to the arguments only if more arguments follow.
     private readonly StringBuilder _held = new();
     private JsonPosition _arguments;
     private bool _hasArguments;
 
-    /// <summary>Whether this is a call for certain: its name is known and its arguments have begun.</summary>
+    /// <summary>Whether this is certainly a call: its name is known and its arguments have begun.</summary>
     public bool HasBegun { get; private set; }
 
     /// <summary>Whether the next character belongs to a string of the call's JSON.</summary>
     public abstract bool IsInString { get; }
 
-    /// <summary>Whether what has come so far may be the beginning of a call.</summary>
+    /// <summary>Whether the characters so far may begin a call.</summary>
     public abstract bool MayBeCall { get; }
 
-    /// <summary>Takes the next character.</summary>
+    /// <summary>Reads the next character.</summary>
     public abstract void Push(char character);
 
-    /// <summary>The call is over, and the next one may begin.</summary>
+    /// <summary>Ends the call; another one may begin.</summary>
     /// <param name="isCut">Whether a limit or a stop string ended it.</param>
-    /// <returns>False: it was no call.</returns>
+    /// <returns>Whether it was a call.</returns>
     public bool Finish(bool isCut)
     {
         Complete(isCut);
         var wasCall = HasBegun;
         if (wasCall)
         {
-            // A call that was cut off shows what there was of it; one that ended without arguments needs none.
+            // A truncated call shows the arguments that arrived; a call that ended without arguments needs none.
             var isIncomplete = isCut && (!_hasArguments || _arguments is not { Depth: 0, IsInString: false });
             if (!_hasArguments && !isCut)
                 output.Write(ResponsePartKind.ToolArguments, NoArguments);
@@ -51,14 +51,14 @@ internal abstract class ToolCallReader(PieceWriter output)
         return wasCall;
     }
 
-    /// <summary>Announces the call if what has come so far is enough for that.</summary>
-    /// <param name="isCut">Whether a limit or a stop string ended it: then a part of the name is enough.</param>
+    /// <summary>Announces the call if the characters so far are enough.</summary>
+    /// <param name="isCut">Whether a limit or a stop string ended it; part of a name is then enough.</param>
     protected abstract void Complete(bool isCut);
 
-    /// <summary>Forgets the call.</summary>
+    /// <summary>Discards the call.</summary>
     protected abstract void Reset();
 
-    /// <summary>Where the arguments stand.</summary>
+    /// <summary>The position in the arguments.</summary>
     protected JsonPosition Arguments => _arguments;
 
     /// <summary>Announces the call.</summary>
