@@ -3,7 +3,7 @@ namespace LocalLlm.Templating;
 /// <summary>What a template expects as the content of a message (vLLM's <c>--chat-template-content-format</c>).</summary>
 public enum ChatContentFormat
 {
-    /// <summary>Found out from the template: whether it iterates over the content.</summary>
+    /// <summary>Detected from the template: whether it iterates over the content.</summary>
     Auto,
 
     /// <summary>One string; text parts are joined by newlines.</summary>

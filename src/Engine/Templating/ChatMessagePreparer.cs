@@ -2,17 +2,17 @@ using LocalLlm.Jinja;
 
 namespace LocalLlm.Templating;
 
-/// <summary>Turns messages of the wire into those that a template expects, as vLLM's <c>parse_chat_messages</c> does.</summary>
+/// <summary>Converts API messages to the form that a template expects, as vLLM's <c>parse_chat_messages</c> does.</summary>
 internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnalysis template)
 {
     private const string Field = "messages";
 
-    // Whether strings must become lists because the template takes nothing else.
+    // Whether strings must become lists, because the template accepts nothing else.
     private readonly bool _wrapsStrings = format == ChatContentFormat.OpenAI && template.IteratesContent && !template.ChecksForString;
 
-    /// <param name="messages">The messages as given.</param>
-    /// <param name="form">What becomes of the arguments of tool calls.</param>
-    /// <exception cref="EngineException">A message that is none.</exception>
+    /// <param name="messages">The messages of the request.</param>
+    /// <param name="form">The form of the arguments of tool calls.</param>
+    /// <exception cref="EngineException">A message is malformed.</exception>
     public List<object?> Prepare(List<object?> messages, ArgumentsForm form)
     {
         var arguments = new ToolCallArguments(form, template.TakesArgumentsAsText);
@@ -53,7 +53,7 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
             result["reasoning_content"] = reasoning;
         }
 
-        // What an assistant refused with is what it said.
+        // An assistant's refusal is its content.
         var content = message.Get("content");
         if (content is null or "" && role == "assistant" && message.Get("refusal") is string { Length: > 0 } refusal)
             content = refusal;
@@ -110,7 +110,7 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
         return result;
     }
 
-    // As JSON calls it.
+    // JSON's name for a kind of value.
     private static string Kind(object? value) => value switch
     {
         null => "null",

@@ -4,8 +4,8 @@ using LocalLlm.Jinja;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// The chat template of a model: messages, tools and documents in, a prompt out, as transformers' <c>apply_chat_template</c>
-/// and vLLM render it. Immutable; any number of threads may render at once.
+/// The chat template of a model. It renders messages, tools and documents as a prompt, in the same way as transformers'
+/// <c>apply_chat_template</c> and vLLM. Immutable; any number of threads may render at once.
 /// </summary>
 public sealed class ChatTemplate
 {
@@ -24,16 +24,16 @@ public sealed class ChatTemplate
         _tokens = tokens;
     }
 
-    /// <summary>Whether there is a template; without one every render fails.</summary>
+    /// <summary>Whether there is a template; without one, every render fails.</summary>
     public bool IsAvailable => _templates.Count > 0;
 
     /// <summary>The names of the templates; usually just <c>default</c>.</summary>
     public IReadOnlyCollection<string> Names => _templates.Keys;
 
-    /// <summary>Describes tools where a template does not; null: nobody does.</summary>
+    /// <summary>Describes tools if the template does not; null: nothing describes them.</summary>
     internal ToolPrompt? ToolPrompt { get; init; }
 
-    /// <summary>The text of the template that a chat without tools takes; null: there is none.</summary>
+    /// <summary>The text of the template for chats without tools; null: there is none.</summary>
     internal string? Source => _templates.TryGetValue("default", out var template) ? template.Source : _templates.Values.FirstOrDefault()?.Source;
 
     /// <summary>The same templates with another <see cref="ToolPrompt"/>.</summary>
@@ -42,8 +42,8 @@ public sealed class ChatTemplate
     /// <summary>Loads the templates and special tokens of a model folder and parses them.</summary>
     /// <param name="modelFolder">The folder with tokenizer_config.json, chat_template.jinja and so on.</param>
     /// <param name="chatTemplate">Replaces the folder's template: a file, the name of one of its templates, or the template itself.</param>
-    /// <param name="contentFormat">What the template expects as content.</param>
-    /// <param name="limits">What a render may cost; the defaults where null.</param>
+    /// <param name="contentFormat">The form of content that the template expects.</param>
+    /// <param name="limits">The limits of a render; null: the defaults.</param>
     /// <exception cref="EngineException">
     /// <see cref="EngineErrorKind.ModelFolder"/> for a template or file that cannot be read;
     /// <see cref="EngineErrorKind.InvalidOptions"/> where <paramref name="chatTemplate"/> is neither a file nor a template.
@@ -66,9 +66,9 @@ public sealed class ChatTemplate
         return new ChatTemplate(templates, loader.Tokens);
     }
 
-    /// <summary>Checks a replacement as <see cref="Load"/> would read it, without loading anything else.</summary>
+    /// <summary>Checks a replacement in the same way as <see cref="Load"/>, without loading anything else.</summary>
     /// <param name="chatTemplate">A file, the name of one of the model's templates, or the template itself.</param>
-    /// <param name="modelFolder">Where the model's templates are; null: not here yet, so that a name is taken as given.</param>
+    /// <param name="modelFolder">The folder with the model's templates; null: not downloaded yet, so that a name is not checked.</param>
     /// <exception cref="EngineException">The file cannot be read, the template is malformed, or the text is neither.</exception>
     internal static void CheckReplacement(string chatTemplate, string? modelFolder)
     {
@@ -85,7 +85,7 @@ public sealed class ChatTemplate
             return (Path.GetFileName(chatTemplate), ChatTemplateLoader.ReadText(chatTemplate, Path.GetFileName(chatTemplate)));
         if (named.TryGetValue(chatTemplate, out var source))
             return source;
-        // As vLLM: what has no character that every template has must have been meant as a path.
+        // As in vLLM: a text without any of the characters that every template contains must be a path.
         return chatTemplate.AsSpan().ContainsAny('{', '}', '\n')
             ? ("the template", chatTemplate)
             : throw new EngineException(
@@ -95,10 +95,10 @@ public sealed class ChatTemplate
     /// <summary>Renders a chat.</summary>
     /// <param name="request">The chat.</param>
     /// <param name="guardText">
-    /// Puts the guard character in front of each added token in a text (arguments: text, guard character, whether an assistant
-    /// wrote it); null where the caller's text is to be trusted.
+    /// Puts the guard character before each added token in a text (arguments: text, guard character, whether an assistant
+    /// wrote it); null: the caller's text is trusted.
     /// </param>
-    /// <param name="time">The clock and zone of <c>strftime_now</c>; the system's where null.</param>
+    /// <param name="time">The clock and zone of <c>strftime_now</c>; null: the system's.</param>
     /// <exception cref="EngineException">
     /// <see cref="EngineErrorKind.InvalidRequest"/>: the model has no template, the request is malformed, or the template refuses it.
     /// </exception>

@@ -7,19 +7,19 @@ internal sealed record ChatTemplateInput
 {
     public required List<object?> Messages { get; init; }
 
-    /// <summary>Whether a system message is the caller's: without, one that is there is the engine's own.</summary>
+    /// <summary>Whether the caller wrote a system message; false: if there is one, the engine wrote it.</summary>
     public required bool HasSystemText { get; init; }
 
     public required List<object?>? Tools { get; init; }
 
     public required List<object?>? Documents { get; init; }
 
-    /// <summary>Variables of the request's own.</summary>
+    /// <summary>Additional variables from the request.</summary>
     public required PyDict Variables { get; init; }
 
     public required PyDict SpecialTokens { get; init; }
 
-    /// <summary>Describes the tools where the template does not; null: nobody does.</summary>
+    /// <summary>Describes the tools if the template does not; null: nothing describes them.</summary>
     public ToolPrompt? ToolPrompt { get; init; }
 
     public required bool AddGenerationPrompt { get; init; }

@@ -6,7 +6,7 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Templating;
 
-/// <summary>Finds the chat templates and special tokens of a model folder, where transformers looks for them.</summary>
+/// <summary>Finds the chat templates and special tokens of a model folder in the same places as transformers.</summary>
 internal sealed class ChatTemplateLoader
 {
     private const int MaxTemplateBytes = 4 << 20;
@@ -41,7 +41,7 @@ internal sealed class ChatTemplateLoader
     /// <summary>The special tokens by variable name.</summary>
     public PyDict Tokens { get; } = new();
 
-    /// <summary>Template texts by name; <c>default</c> is the usual one. The file is for messages.</summary>
+    /// <summary>Template texts by name; <c>default</c> is the usual one. Messages use the file's name.</summary>
     public Dictionary<string, (string File, string Source)> Templates { get; } = new(StringComparer.Ordinal);
 
     private void FindTemplates(JsonDocument? config)
@@ -100,7 +100,7 @@ internal sealed class ChatTemplateLoader
         if (!Path.Exists(path))
             return null;
 
-        // Streamed: of a large file only the members that matter become a document.
+        // Streamed: of a large file, only the relevant members become a document.
         var sections = ModelFolderFile.Checked(() => JsonSections.ReadFile(path));
         var reduced = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(reduced))

@@ -12,12 +12,12 @@ public sealed record ChatTemplateRequest
     public JsonElement? Tools { get; init; }
 
     /// <summary>
-    /// Whether the engine describes the tools, at the end of the system message, where the model's own template has no place for them.
-    /// False: such a template says nothing of them, as in transformers.
+    /// Whether the engine describes the tools at the end of the system message if the model's own template has no place for them.
+    /// False: with such a template the prompt does not mention the tools, as in transformers.
     /// </summary>
     public bool DescribeTools { get; init; }
 
-    /// <summary>The structure that the response is held to, described at the end of the system message; null: nothing is said.</summary>
+    /// <summary>The structure that the response must follow, described at the end of the system message; null: none.</summary>
     public StructuredOutputs? Structure { get; init; }
 
     /// <summary>Documents for retrieval: an array of objects, or null.</summary>
@@ -27,14 +27,14 @@ public sealed record ChatTemplateRequest
     public bool AddGenerationPrompt { get; init; } = true;
 
     /// <summary>
-    /// Whether the prompt ends inside the last message, which the model continues. Excludes <see cref="AddGenerationPrompt"/>.
+    /// Whether the prompt ends inside the last message, which the model then continues. Excludes <see cref="AddGenerationPrompt"/>.
     /// </summary>
     public bool ContinueFinalMessage { get; init; }
 
-    /// <summary>Further variables of the template (<c>chat_template_kwargs</c>); names with a meaning of their own are refused.</summary>
+    /// <summary>Additional variables of the template (<c>chat_template_kwargs</c>); reserved names are refused.</summary>
     public IReadOnlyDictionary<string, JsonElement>? ChatTemplateKwargs { get; init; }
 
-    /// <summary>A request with these messages.</summary>
+    /// <summary>Creates a request with these messages.</summary>
     /// <param name="messages">The chat, oldest first.</param>
     public static ChatTemplateRequest FromMessages(IEnumerable<ChatMessage> messages)
     {

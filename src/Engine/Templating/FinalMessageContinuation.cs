@@ -3,7 +3,7 @@ using LocalLlm.Jinja;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// Ends a prompt inside its last message, as transformers does: a tag is appended to the message and the prompt is cut there.
+/// Ends a prompt inside its last message, as transformers does: it appends a tag to the message and cuts the prompt there.
 /// </summary>
 internal sealed class FinalMessageContinuation
 {
@@ -45,7 +45,7 @@ internal sealed class FinalMessageContinuation
                 Field, "continue_final_message is set, but the chat template drops the final message or part of it");
         }
 
-        // A trimmed tag means that the template trims the message, so the cut is trimmed too.
+        // If the tag was trimmed, the template trims the message, so the cut must be trimmed too.
         var isWhole = string.CompareOrdinal(rendered, at, Tag, 0, Tag.Length) == 0;
         return isWhole ? rendered[..at] : PythonText.RStrip(rendered[..at]);
     }

@@ -5,13 +5,12 @@ using LocalLlm.Jinja;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// Brings every system text of a chat to the model. A template that writes all of a chat's system messages gets them as they
-/// are. Any other (R1's keeps the last one, Llama's and Qwen's look at the first, some refuse one
-/// that comes later) gets one system message in front: all texts in their order, with an empty line between two. A template that passes
-/// over system messages altogether gets that text in front of the first user message; one that
-/// refuses them refuses the request, unless the engine itself wrote the system text. A message of another role that the template says
-/// nothing of, such as a tool's result where it knows no
-/// tools, is refused by name. What a template does is found out by rendering the chat with marks in place of the texts.
+/// Makes sure that every system text of a chat reaches the model. A template that writes all of a chat's system messages gets them
+/// unchanged. For any other template (R1's keeps only the last one, Llama's and Qwen's look only at the first, some refuse a later one),
+/// the texts are joined into one system message at the front, in their order, with an empty line between two. If a template ignores system
+/// messages altogether, that text goes in front of the first user message. If it refuses them, the request is refused, unless the engine
+/// itself wrote the system text. A message of another role that the template ignores, such as a tool's result if it does not support tools,
+/// is refused; the error names the role. To find out what a template does, the chat is rendered with marks in place of the texts.
 /// </summary>
 internal sealed class MessageReach
 {
@@ -19,10 +18,10 @@ internal sealed class MessageReach
     private const string Mark = "localllm-mark-";
     private static readonly HashSet<string> UsualRoles = ["system", "developer", "user", "assistant", "tool"];
 
-    // What becomes of a first system message; by whether there are tools.
+    // The outcome for a first system message, with and without tools.
     private readonly ConcurrentDictionary<bool, Outcome> _first = new();
 
-    // Set once results of tools have been seen in a prompt: not every step of an agent is to be rendered twice.
+    // Set once a prompt has contained tool results, so that not every step of an agent is rendered twice.
     private bool _writesResults;
 
     private enum Outcome
@@ -30,24 +29,24 @@ internal sealed class MessageReach
         /// <summary>Every text is in the prompt.</summary>
         Written,
 
-        /// <summary>The template says nothing of one.</summary>
+        /// <summary>The template ignores a text.</summary>
         Dropped,
 
         /// <summary>The template raises an error.</summary>
         Failed,
     }
 
-    /// <summary>The messages as the template can write them; the list and its messages are not changed.</summary>
+    /// <summary>Arranges the messages so that the template can write them; the list and its messages are not changed.</summary>
     /// <param name="messages">Prepared messages.</param>
     /// <param name="hasTools">Whether the chat has tools.</param>
     /// <param name="isEngineText">Whether the only system text is the engine's own.</param>
-    /// <param name="render">Renders messages with everything else of the chat.</param>
-    /// <exception cref="EngineException">A message of an unusual role would be passed over.</exception>
+    /// <param name="render">Renders messages together with the rest of the chat.</param>
+    /// <exception cref="EngineException">The template would ignore a message of an unusual role.</exception>
     public List<object?> Arrange(List<object?> messages, bool hasTools, bool isEngineText, Func<List<object?>, string> render)
     {
         var arranged = ArrangeSystem(messages, hasTools, isEngineText, render);
         RefuseDropped(arranged, message => !UsualRoles.Contains(RoleOf(message)), render);
-        // Templates may leave out old results: the last one shows whether they are known.
+        // Templates may leave out old results; the last one shows whether the template supports them.
         if (!_writesResults && arranged.FindLast(message => RoleOf(message) == "tool" && HasText(message)) is { } last)
             _writesResults = RefuseDropped(arranged, message => ReferenceEquals(message, last), render) == Outcome.Written;
         return arranged;
@@ -72,7 +71,7 @@ internal sealed class MessageReach
     private List<object?> ArrangeSystem(List<object?> messages, bool hasTools, bool isEngineText, Func<List<object?>, string> render)
     {
         var count = messages.Count(SystemText.IsSystem);
-        // What has no text has nothing to lose, and tells nothing of the template.
+        // A message without text has nothing to lose, and shows nothing about the template.
         if (!messages.Exists(message => SystemText.IsSystem(message) && HasText(message)))
             return messages;
         var isFirstOnly = count == 1 && SystemText.IsSystem(messages[0]);
@@ -89,7 +88,7 @@ internal sealed class MessageReach
         return outcome == Outcome.Dropped || (isEngineText && outcome == Outcome.Failed) ? InFirstUserMessage(messages) : messages;
     }
 
-    // Whether the texts of some messages are in the prompt, each of them.
+    // Renders the chat to see whether the prompt contains every text of the chosen messages.
     private static Outcome Try(List<object?> messages, Predicate<object?> which, Func<List<object?>, string> render)
     {
         var marks = new List<string>();
@@ -132,7 +131,7 @@ internal sealed class MessageReach
         return rest;
     }
 
-    // Strings stay strings; otherwise both are lists of parts.
+    // Two strings give a string; otherwise both become lists of parts.
     private static object? Join(object? first, object? second)
     {
         if (string.IsNullOrEmpty(first as string) && first is null or string)

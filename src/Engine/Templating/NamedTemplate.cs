@@ -2,7 +2,7 @@ using LocalLlm.Jinja;
 
 namespace LocalLlm.Templating;
 
-/// <summary>One parsed template of a model with what its text tells about it.</summary>
+/// <summary>One parsed template of a model, with what its text reveals about it.</summary>
 internal sealed class NamedTemplate
 {
     private readonly string _file;
@@ -36,7 +36,7 @@ internal sealed class NamedTemplate
             : new RenderedPrompt(text.Replace(guard.Mark.ToString(), "", StringComparison.Ordinal), text, guard.Mark);
     }
 
-    // Templates want the arguments of tool calls as objects, and so does vLLM; some of DeepSeek's append them to text.
+    // Most templates, and vLLM, want the arguments of tool calls as objects; some of DeepSeek's append them to text.
     private string RenderMessages(ChatTemplateInput input, TokenGuard? guard, TimeProvider? time)
     {
         try
@@ -56,7 +56,7 @@ internal sealed class NamedTemplate
                 }
             }
 
-            // The arguments were not the reason: report what failed with the usual form.
+            // The form of the arguments was not the reason: report the failure of the usual form.
             throw;
         }
     }

@@ -9,7 +9,7 @@ internal static class SpecialTokens
     private static readonly string[] Names =
         ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-    /// <summary>The members of a file that <see cref="Add"/> looks at.</summary>
+    /// <summary>The members of a file that <see cref="Add"/> reads.</summary>
     public static IEnumerable<string> Members => [.. Names, "additional_special_tokens", "extra_special_tokens"];
 
     /// <summary>

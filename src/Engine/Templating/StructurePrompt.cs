@@ -6,9 +6,8 @@ using System.Text.Json;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// Tells a model which structure its response is held to. The token mask alone does not: the model would think, and begin to write, without
-/// knowing it.
-/// The words are those that kept the shipped model's thoughts and calls as they were, of seven that were compared.
+/// Describes the structure of the response to the model. The token mask alone does not: the model would think, and begin to write, without
+/// knowing the structure. Of seven wordings that were compared, this one left the shipped model's thoughts and calls unchanged.
 /// </summary>
 internal static class StructurePrompt
 {
@@ -31,7 +30,7 @@ internal static class StructurePrompt
         return $"\n\n{answer} {what}";
     }
 
-    // Without the white space of the original; a schema may be nested deeper than the serializer goes.
+    // Removes the original's white space; a schema may be nested deeper than the serializer allows.
     private static string Compact(JsonElement schema)
     {
         var buffer = new ArrayBufferWriter<byte>();

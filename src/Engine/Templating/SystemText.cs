@@ -5,10 +5,10 @@ namespace LocalLlm.Templating;
 /// <summary>The system text at the beginning of a chat.</summary>
 internal static class SystemText
 {
-    /// <summary>Whether a message is part of it.</summary>
+    /// <summary>Whether a message belongs to the system text.</summary>
     public static bool IsSystem(object? message) => (message as PyDict)?.Get("role") is "system" or "developer";
 
-    /// <summary>A chat with <paramref name="text"/> at the end of its system text, which is added where the chat has none. Neither the list
+    /// <summary>A chat with <paramref name="text"/> appended to its system text. A chat without one gets a system message. Neither the list
     /// nor its messages are changed.</summary>
     /// <param name="messages">The chat.</param>
     /// <param name="text">The text.</param>

@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace LocalLlm.Templating;
 
-/// <summary>A file of a template: its text, or JSON that holds it.</summary>
+/// <summary>A template file: the template's text, or JSON that contains it.</summary>
 internal static class TemplateFile
 {
     /// <summary>The templates by name; <c>default</c> for a single one.</summary>
@@ -12,7 +12,7 @@ internal static class TemplateFile
         var file = Path.GetFileName(path);
         var text = ChatTemplateLoader.ReadText(path, file);
 
-        // No template begins like a JSON object does: after a brace comes another, a percent sign or a hash.
+        // No template begins like a JSON object: in a template, a brace is followed by another brace, a percent sign or a hash.
         if (!text.TrimStart().StartsWith('{') || !TryParse(text, out var json))
             return new() { ["default"] = (file, text) };
         using (json)
@@ -48,7 +48,7 @@ internal static class TemplateFile
         }
         catch (InvalidOperationException)
         {
-            // Half of a surrogate pair: no text.
+            // Half of a surrogate pair cannot become text.
             return null;
         }
     }

@@ -4,19 +4,19 @@ using LocalLlm.Jinja;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// Renders a template with variables as they are, without the preparation that a chat request gets. Every failure of a template becomes an
-/// <see cref="EngineException"/> here, with the <see cref="TemplateException"/> as its inner exception where the template is to blame.
+/// Renders a template with given variables, without the preparation of a chat request. It turns every failure of a template into an
+/// <see cref="EngineException"/>. If the template is at fault, the inner exception is the <see cref="TemplateException"/>.
 /// </summary>
 public static class TemplateRenderer
 {
     /// <summary>
     /// Renders <paramref name="source"/> as transformers' <c>apply_chat_template</c> would with these variables;
-    /// <c>tools</c> and <c>documents</c> are None where they are not given.
+    /// <c>tools</c> and <c>documents</c> are None if they are not given.
     /// </summary>
     /// <param name="source">The template's text.</param>
     /// <param name="variables">A JSON object: <c>messages</c>, <c>add_generation_prompt</c>, <c>bos_token</c> and so on.</param>
-    /// <param name="time">The clock and zone of <c>strftime_now</c>; the system's where null.</param>
-    /// <param name="limits">What the render may cost; the defaults where null.</param>
+    /// <param name="time">The clock and zone of <c>strftime_now</c>; null: the system's.</param>
+    /// <param name="limits">The limits of the render; null: the defaults.</param>
     /// <exception cref="EngineException">
     /// <see cref="EngineErrorKind.ModelFolder"/> for a template that cannot be parsed, <see cref="EngineErrorKind.InvalidRequest"/>
     /// for one that fails on these variables; the message says where.
@@ -33,13 +33,13 @@ public static class TemplateRenderer
         return Render(template, "template", dict, time);
     }
 
-    /// <summary>JSON of a request as a value of a template.</summary>
+    /// <summary>Converts a request's JSON to a value for a template.</summary>
     /// <param name="element">The JSON.</param>
-    /// <param name="field">The request field that it came in.</param>
-    /// <exception cref="EngineException">It cannot be a value of a template; the field is to blame.</exception>
+    /// <param name="field">The request field that contains it.</param>
+    /// <exception cref="EngineException">The JSON cannot become a value for a template; the error names the field.</exception>
     internal static object? Value(JsonElement element, string field) => Checked(field, () => TemplateValues.FromJson(element));
 
-    /// <summary>As <see cref="Value"/>, of a JSON object.</summary>
+    /// <summary>As <see cref="Value"/>, for a JSON object.</summary>
     internal static PyDict Object(JsonElement element, string field) => Checked(field, () => TemplateValues.Object(element));
 
     internal static JinjaTemplate Parse(string name, string source, TemplateLimits? limits)

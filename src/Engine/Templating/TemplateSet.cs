@@ -4,9 +4,9 @@ using LocalLlm.Jinja;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// The chat templates of a model folder or of a file, rendered with the variables that are given and nothing else, as transformers'
-/// <c>render_jinja_template</c> does: what <see cref="ChatTemplate"/> does for an engine (checks of messages, tools that a template does
-/// not know, guarded text) is left out. Safe for concurrent use.
+/// The chat templates of a model folder or of a file. They are rendered with the given variables only, as transformers'
+/// <c>render_jinja_template</c> does. The additions of <see cref="ChatTemplate"/> for an engine are left out: checks of messages, tools
+/// that a template does not support, guarded text. Safe for concurrent use.
 /// </summary>
 public sealed class TemplateSet
 {
@@ -18,7 +18,7 @@ public sealed class TemplateSet
 
     private TemplateSet(Dictionary<string, (string File, string Source)> sources, PyDict tokens)
     {
-        // A template that cannot be parsed fails when it is rendered.
+        // A template that cannot be parsed fails only when it is rendered.
         _templates = sources.ToDictionary(
             source => source.Key,
             source => (
@@ -28,8 +28,9 @@ public sealed class TemplateSet
         _tokens = tokens;
     }
 
-    /// <summary>Reads templates and, from a folder, the special tokens; at least one of the two is given.</summary>
-    /// <param name="file">A template file (its text, or JSON with <c>chat_template</c>), which wins over the folder's; or null.</param>
+    /// <summary>Reads templates and, from a folder, the special tokens. At least one of the two must be given.</summary>
+    /// <param name="file">A template file (its text, or JSON with <c>chat_template</c>), which takes precedence over the folder's; or
+    /// null.</param>
     /// <param name="folder">A model folder, or null.</param>
     /// <exception cref="EngineException">Kind ModelFolder: a file cannot be read or holds no template.</exception>
     public static TemplateSet Load(string? file, string? folder)
@@ -45,12 +46,12 @@ public sealed class TemplateSet
             : throw EngineException.ModelFolder(file ?? folder!, "holds no chat template");
     }
 
-    /// <summary>Renders the template that transformers would choose: <c>tool_use</c> where there are tools and it exists, else the
+    /// <summary>Renders the template that transformers would choose: <c>tool_use</c> if there are tools and it exists, else the
     /// default.</summary>
-    /// <param name="variables">The template's variables, an object; <c>bos_token</c> and so on win over the folder's.</param>
+    /// <param name="variables">The template's variables, an object; <c>bos_token</c> and so on take precedence over the folder's.</param>
     /// <param name="time">The clock of <c>strftime_now</c>.</param>
-    /// <exception cref="EngineException">InvalidRequest: the template refuses the variables, or none is the default. ModelFolder: it cannot
-    /// be parsed.</exception>
+    /// <exception cref="EngineException">InvalidRequest: the template refuses the variables, or there is no default template. ModelFolder:
+    /// it cannot be parsed.</exception>
     public string Render(JsonElement variables, TimeProvider time)
     {
         ArgumentNullException.ThrowIfNull(time);

@@ -4,15 +4,15 @@ using LocalLlm.Jinja;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// Marks the added tokens in what a caller wrote, so that the tokenizer can tell them from those of the template. The mark is
-/// a Unicode noncharacter that no input contains.
+/// Marks the added tokens in a caller's text, so that the tokenizer can distinguish them from the template's own. The mark is a Unicode
+/// noncharacter that no input contains.
 /// </summary>
 internal sealed class TokenGuard
 {
     private const char First = '\uFDD0';
     private const char Last = '\uFDEF';
 
-    // Templates compare the values of these with words of their own.
+    // Templates compare the values of these fields with fixed words.
     private static readonly HashSet<string> ComparedNames = ["role", "type"];
 
     private readonly Func<string, char, bool, string> _guardText;
@@ -22,7 +22,7 @@ internal sealed class TokenGuard
     {
         Mark = mark;
         _guardText = guardText;
-        // Tags that the template itself cuts an assistant's text at must stay findable.
+        // The tags at which the template cuts an assistant's text must stay findable.
         _assistantTags = [.. searchedTexts.Append("<think>").Append("</think>").Distinct()
             .Where(text => guardText(text, mark, true).Contains(mark)).OrderByDescending(text => text.Length)];
     }
@@ -67,7 +67,7 @@ internal sealed class TokenGuard
         }
     }
 
-    /// <summary>A copy of <paramref name="value"/> with every string in it marked.</summary>
+    /// <summary>Copies <paramref name="value"/> with the mark in all of its strings.</summary>
     public object? Apply(object? value, bool isAssistant)
     {
         switch (value)
@@ -86,7 +86,8 @@ internal sealed class TokenGuard
         }
     }
 
-    // Only what an assistant said or thought may hold tags that the template cuts at; what it passed to tools is anybody's text.
+    // Only an assistant's text and thoughts may contain the tags at which the template cuts; anybody may have written the arguments of
+    // tools.
     private object? Member(string? name, object? value, bool isAssistant) => name switch
     {
         not null when ComparedNames.Contains(name) => Name(value, isAssistant),
@@ -94,7 +95,7 @@ internal sealed class TokenGuard
         _ => Apply(value, isAssistant),
     };
 
-    // Templates look names up, so a name is marked only where it holds a whole token, not where it could be a piece of one.
+    // Templates look names up, so a name is marked only if it contains a whole token, not if it could be a piece of one.
     private object? Name(object? name, bool isAssistant) =>
         name is string text && _guardText($"\n{text}\n", Mark, isAssistant).Contains(Mark) ? Text(text, isAssistant) : name;
 
@@ -127,7 +128,7 @@ internal sealed class TokenGuard
         return next;
     }
 
-    // Text parts that a template may join: a token can begin in one and end in the next.
+    // A template may join text parts, so a token can begin in one part and end in the next.
     private List<object?>? Parts(List<object?> parts, bool isAssistant)
     {
         var texts = parts.ConvertAll(part => (part as PyDict)?.Get("text") as string ?? part as string);

@@ -4,29 +4,28 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Templating;
 
-/// <summary>What becomes of the arguments of earlier tool calls.</summary>
+/// <summary>The form in which a template gets the arguments of earlier tool calls.</summary>
 internal enum ArgumentsForm
 {
-    /// <summary>The values that the JSON text stands for, as most templates want them.</summary>
+    /// <summary>The values of the JSON text, as most templates want them.</summary>
     Values,
 
     /// <summary>JSON text, for templates that append it to text.</summary>
     Text,
 
-    /// <summary>Objects only, for templates that walk over the arguments.</summary>
+    /// <summary>Objects only, for templates that iterate over the arguments.</summary>
     Objects,
 }
 
 /// <summary>
-/// The arguments of tool calls that a model made earlier. A client sends back what the model wrote, so nothing of it is refused: what is
-/// no JSON object (the model was cut off, or wrote it wrongly) reaches a template that takes text as it
-/// is, and any other as an empty object.
+/// The arguments of earlier tool calls. A client sends back what the model wrote, so nothing is refused. If the text is not a JSON object
+/// (because the model was cut off or made a mistake), a template that takes text gets it unchanged, and any other gets an empty object.
 /// </summary>
-/// <param name="form">What the template gets.</param>
-/// <param name="templateTakesText">Whether the template takes text although it is given values.</param>
+/// <param name="form">The form that the template gets.</param>
+/// <param name="templateTakesText">Whether the template accepts text although it usually gets values.</param>
 internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templateTakesText)
 {
-    /// <summary>The arguments as the template takes them.</summary>
+    /// <summary>The arguments in the template's form.</summary>
     /// <param name="arguments">JSON text, or the value itself; null or empty: no arguments.</param>
     public object Of(object? arguments)
     {
@@ -43,9 +42,9 @@ internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templat
         return templateTakesText && form == ArgumentsForm.Values ? text ?? TemplateValues.ToJson(arguments) : new PyDict();
     }
 
-    /// <summary>Writes one warning of all arguments in a chat that are no JSON objects; none where there are none.</summary>
+    /// <summary>Logs one warning about all arguments in a chat that are not JSON objects, if there are any.</summary>
     /// <param name="messages">The messages as in OpenAI's API.</param>
-    /// <param name="logger">Where it goes; null: nowhere.</param>
+    /// <param name="logger">Receives the warning; null: nothing is logged.</param>
     public static void LogMalformed(JsonElement messages, ILogger? logger)
     {
         if (logger is null || messages.ValueKind != JsonValueKind.Array || Malformed(messages).ToArray() is not { Length: > 0 } names)
@@ -53,7 +52,7 @@ internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templat
         WarnOfMalformed(logger, names.Length, string.Join(", ", names.Distinct(StringComparer.Ordinal).Take(3).Select(Requests.RequestErrors.Printable)));
     }
 
-    // The names of the functions.
+    // The names of the functions with malformed arguments.
     private static IEnumerable<string> Malformed(JsonElement messages)
     {
         foreach (var message in messages.EnumerateArray())

@@ -4,8 +4,8 @@ using LocalLlm.Parsing;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// What tells a model about tools where its own template has no place for them (the R1 distills): a Jinja template over <c>tools</c> whose
-/// text is put at the end of the system message.
+/// Describes tools to a model whose own template has no place for them (the R1 distills). It is a Jinja template over <c>tools</c> whose
+/// text is added to the end of the system message.
 /// </summary>
 internal sealed class ToolPrompt
 {
@@ -18,7 +18,7 @@ internal sealed class ToolPrompt
         _template = TemplateRenderer.Parse(name, source, null);
     }
 
-    /// <summary>The engine's own text for a format, or another.</summary>
+    /// <summary>Loads the engine's own text for a format, or a replacement.</summary>
     /// <param name="format">How the model writes calls.</param>
     /// <param name="replacement">A file, or the template itself; null: the engine's own.</param>
     /// <exception cref="EngineException">The file cannot be read, or the template is malformed.</exception>
@@ -34,12 +34,12 @@ internal sealed class ToolPrompt
             : throw new EngineException(EngineErrorKind.InvalidOptions, $"{option} '{replacement}' is neither a file nor a template.", option);
     }
 
-    /// <summary>Messages with the tools described in the system message, which is added where there is none. Neither the list nor its
+    /// <summary>Messages with the tools described in the system message. A chat without one gets a system message. Neither the list nor its
     /// messages are changed.</summary>
     /// <param name="messages">The chat.</param>
     /// <param name="tools">The tools.</param>
     /// <param name="specialTokens">Variables such as <c>bos_token</c>.</param>
-    /// <param name="guard">The guard character that stands in the texts, or null.</param>
+    /// <param name="guard">The guard character in the texts, or null.</param>
     public List<object?> AddTo(List<object?> messages, object? tools, PyDict specialTokens, char? guard)
     {
         var variables = specialTokens.Copy();
