@@ -3,23 +3,23 @@ using TorchSharp;
 namespace LocalLlm.Interop;
 
 /// <summary>
-/// Keeps libtorch's number of CPU threads for threads that have not set one: libtorch takes the number that any thread sets as the default
-/// of those that come later.
+/// Preserves libtorch's default number of CPU threads. If any thread sets a number, libtorch uses it as the default of all threads that
+/// start later.
 /// </summary>
 internal sealed class CpuThreadSetting : IDisposable
 {
     private readonly int _count;
 
-    /// <summary>Loads libtorch where that has not happened yet, and remembers the number.</summary>
-    /// <param name="libTorchPath">As of <see cref="TorchLibrary.EnsureLoaded"/>.</param>
-    /// <exception cref="EngineException">As of <see cref="TorchLibrary.EnsureLoaded"/>.</exception>
+    /// <summary>Loads libtorch if it is not loaded yet, and stores the number.</summary>
+    /// <param name="libTorchPath">As for <see cref="TorchLibrary.EnsureLoaded"/>.</param>
+    /// <exception cref="EngineException">As for <see cref="TorchLibrary.EnsureLoaded"/>.</exception>
     public CpuThreadSetting(string? libTorchPath)
     {
         TorchLibrary.EnsureLoaded(libTorchPath);
         _count = OnNewThread(torch.get_num_threads);
     }
 
-    /// <summary>Puts the number back.</summary>
+    /// <summary>Restores the number.</summary>
     public void Dispose() => OnNewThread(() =>
     {
         torch.set_num_threads(_count);
@@ -28,7 +28,7 @@ internal sealed class CpuThreadSetting : IDisposable
 
     private static T OnNewThread<T>(Func<T> call)
     {
-        // The pool's threads would keep the number.
+        // A thread of the pool would keep the number.
         return Task.Factory.StartNew(call, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).GetAwaiter().GetResult();
     }
 }

@@ -1,8 +1,8 @@
 namespace LocalLlm.Interop;
 
 /// <summary>
-/// Machine code that the process may run: written first, made executable afterwards, never both at once. Linux on x64 only, whose calling
-/// convention the code follows.
+/// Machine code that the process can run. The memory is first writable and then executable, never both at once. Only on Linux on x64, whose
+/// calling convention the code follows.
 /// </summary>
 internal sealed unsafe class ExecutableMemory : IDisposable
 {
@@ -22,8 +22,8 @@ internal sealed unsafe class ExecutableMemory : IDisposable
     /// <summary>Address of the first byte; null after <see cref="Dispose"/>.</summary>
     public byte* Code { get; private set; }
 
-    /// <summary>Copies code to where it can run.</summary>
-    /// <returns>Null where the system does not allow it (a hardened one may not), or is another one.</returns>
+    /// <summary>Copies code to executable memory.</summary>
+    /// <returns>Null on another system, or if the system does not allow it (a hardened one may not).</returns>
     public static ExecutableMemory? TryCreate(ReadOnlySpan<byte> code)
     {
         if (!OperatingSystem.IsLinux())

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace LocalLlm.Interop;
 
-/// <summary>The C library. .NET's own environment is a copy that native libraries do not see.</summary>
+/// <summary>The C library. Native libraries do not see .NET's own environment variables, which are a copy.</summary>
 internal static unsafe partial class LibC
 {
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
@@ -17,7 +17,7 @@ internal static unsafe partial class LibC
     [LibraryImport("libc")]
     public static partial int munmap(void* address, nuint length);
 
-    // Of the calling thread where the id is 0.
+    // An id of 0 is the calling thread.
     [LibraryImport("libc")]
     public static partial int sched_setaffinity(int thread, nuint bytes, void* mask);
 }

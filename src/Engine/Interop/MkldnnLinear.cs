@@ -5,8 +5,8 @@ using TorchSharp;
 namespace LocalLlm.Interop;
 
 /// <summary>
-/// oneDNN's linear layer with weights reordered once (<c>mkldnn::_reorder_linear_weight</c>, <c>mkldnn::_linear_pointwise</c>),
-/// which TorchSharp does not bind. One packed copy serves every batch size and streams at the memory's own rate.
+/// oneDNN's linear layer with weights that are reordered once (<c>mkldnn::_reorder_linear_weight</c>, <c>mkldnn::_linear_pointwise</c>);
+/// TorchSharp does not bind these operators. One packed copy serves every batch size and streams at the memory's full rate.
 /// </summary>
 internal static unsafe class MkldnnLinear
 {
@@ -17,7 +17,7 @@ internal static unsafe class MkldnnLinear
     private static readonly byte[] LengthName = Encoding.ASCII.GetBytes("mkldnn::_nbytes\0");
     private static readonly byte[] NoFusion = Encoding.ASCII.GetBytes("none");
 
-    /// <summary>Whether this processor's oneDNN multiplies bfloat16.</summary>
+    /// <summary>Whether oneDNN multiplies bfloat16 on this processor.</summary>
     public static bool TakesBFloat16()
     {
         if (!Avx512BW.IsSupported)
@@ -48,7 +48,8 @@ internal static unsafe class MkldnnLinear
     }
 
     /// <summary>
-    /// Where a packed weight lies, valid as long as it lives, in a layout that oneDNN alone knows; zero: this libtorch does not say.
+    /// The address of a packed weight, valid as long as the weight exists; only oneDNN knows its layout. Zero: this libtorch does not give
+    /// it.
     /// </summary>
     public static (IntPtr Address, long Bytes) MemoryOf(torch.Tensor packedWeight)
     {

@@ -6,7 +6,7 @@ namespace LocalLlm.Interop;
 internal static unsafe class TensorExtensions
 {
     /// <summary>
-    /// Address of the first element; valid while the tensor lives. The tensor must be contiguous and on the CPU to be read through it.
+    /// Address of the first element, valid while the tensor exists. To read through it, the tensor must be contiguous and on the CPU.
     /// </summary>
     public static void* DataPointer(this torch.Tensor tensor)
     {

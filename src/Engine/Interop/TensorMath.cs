@@ -3,10 +3,10 @@ using TorchSharp;
 namespace LocalLlm.Interop;
 
 /// <summary>
-/// Arithmetic with numbers, and sums, to be used instead of TorchSharp's own. TorchSharp wraps a number in a <see cref="Scalar"/>, hands
-/// its address to libtorch and forgets it: a garbage collection at that moment frees it under the running operation, which then fails or
-/// computes with another number. A sum of two tensors is among them, as it has a hidden factor. Here the number lives until the operation
-/// is over. <c>ScalarLifetimeTests</c> finds the calls that bypass this.
+/// Arithmetic with numbers, and sums, to be used instead of TorchSharp's own. TorchSharp wraps a number in a <see cref="Scalar"/>, passes
+/// its address to libtorch and forgets it. A garbage collection at that moment frees it under the running operation, which then fails or
+/// computes with another number. The sum of two tensors is affected too, because it has a hidden factor. Here the number lives until the
+/// operation is over. <c>ScalarLifetimeTests</c> finds calls that bypass this class.
 /// </summary>
 internal static class TensorMath
 {
@@ -19,7 +19,7 @@ internal static class TensorMath
     /// <summary>x + number, as a new tensor.</summary>
     public static torch.Tensor Plus(this torch.Tensor x, Scalar number) => With(number, x, static (x, number) => x.add(number, One));
 
-    /// <summary>x += y, in place; gives x.</summary>
+    /// <summary>x += y, in place; returns x.</summary>
     public static torch.Tensor AddInPlace(this torch.Tensor x, torch.Tensor y) => x.add_(y, One);
 
     /// <summary>x − number, as a new tensor.</summary>
@@ -28,7 +28,7 @@ internal static class TensorMath
     /// <summary>x · number, as a new tensor.</summary>
     public static torch.Tensor Times(this torch.Tensor x, Scalar number) => With(number, x, static (x, number) => x.mul(number));
 
-    /// <summary>x *= number, in place; gives x.</summary>
+    /// <summary>x *= number, in place; returns x.</summary>
     public static torch.Tensor MultiplyInPlace(this torch.Tensor x, Scalar number) => With(number, x, static (x, number) => x.mul_(number));
 
     /// <summary>x / number, as a new tensor.</summary>
@@ -46,7 +46,7 @@ internal static class TensorMath
     /// <summary>Where x = number.</summary>
     public static torch.Tensor IsEqual(this torch.Tensor x, Scalar number) => With(number, x, static (x, number) => x.eq(number));
 
-    /// <summary>Adds rows of <paramref name="source"/> to rows of x, in place; gives x.</summary>
+    /// <summary>Adds rows of <paramref name="source"/> to rows of x, in place; returns x.</summary>
     public static torch.Tensor IndexAddInPlace(this torch.Tensor x, torch.Tensor index, torch.Tensor source) => x.index_add_(0, index, source, One);
 
     /// <summary>x with the number wherever the mask is set, as a new tensor.</summary>
@@ -57,7 +57,7 @@ internal static class TensorMath
     }
 
     /// <summary>
-    /// The whole numbers from <paramref name="start"/> up to, but not including, <paramref name="end"/>: [end − start] int64.
+    /// The integers from <paramref name="start"/> up to, but not including, <paramref name="end"/>: [end − start] int64.
     /// </summary>
     public static torch.Tensor Range(long start, long end, torch.Device device)
     {

@@ -2,12 +2,12 @@ using TorchSharp;
 
 namespace LocalLlm.Interop;
 
-/// <summary>Calls of operators by name through libtorch's C shim: how arguments lie on its stack, 8 bytes each.</summary>
+/// <summary>Calls operators by name through libtorch's C shim. Arguments are on its stack, 8 bytes each.</summary>
 internal static unsafe class TorchDispatcher
 {
     private static readonly byte[] NoOverload = [0];
 
-    /// <summary>A tensor argument. The dispatcher eats the handle that it is given, so it is given one of its own.</summary>
+    /// <summary>A tensor argument. The dispatcher takes ownership of the handle, so it gets a new one.</summary>
     public static ulong Argument(torch.Tensor tensor)
     {
         IntPtr owned;
@@ -15,7 +15,7 @@ internal static unsafe class TorchDispatcher
         return (ulong)owned;
     }
 
-    /// <summary>An optional argument that is there; an absent one is 0. The block is freed by the callee.</summary>
+    /// <summary>An optional argument with a value; an absent one is 0. The callee frees the block.</summary>
     public static ulong Some(ulong value)
     {
         var box = TorchShim.OperatorNew(sizeof(ulong));
@@ -26,9 +26,9 @@ internal static unsafe class TorchDispatcher
     /// <summary>Calls the operator; its results replace the first arguments.</summary>
     /// <param name="name">The operator, zero-terminated.</param>
     /// <param name="stack">Its arguments.</param>
-    /// <param name="what">What failed, for the message.</param>
-    /// <param name="overload">The operator's overload, zero-terminated; null: the one without a name.</param>
-    /// <exception cref="InvalidOperationException">It failed.</exception>
+    /// <param name="what">The name of the operation, for the message.</param>
+    /// <param name="overload">The operator's overload, zero-terminated; null: the unnamed one.</param>
+    /// <exception cref="InvalidOperationException">The call failed.</exception>
     public static void Call(byte[] name, ulong* stack, string what, byte[]? overload = null)
     {
         fixed (byte* op = name)

@@ -5,7 +5,7 @@ using TorchSharp;
 namespace LocalLlm.Interop;
 
 /// <summary>
-/// Loads libtorch once per process: a folder named by the options or by <c>LOCALLLM_LIBTORCH</c> (any libtorch, such as
+/// Loads libtorch once per process: from a folder that the options or <c>LOCALLLM_LIBTORCH</c> name (any libtorch, such as
 /// the <c>torch/lib</c> of an installed PyTorch), else the one bundled with the package. Must run before TorchSharp's first call.
 /// </summary>
 internal static class TorchLibrary
@@ -13,7 +13,7 @@ internal static class TorchLibrary
     /// <summary>The environment variable that names a folder with libtorch.</summary>
     public const string EnvironmentVariable = "LOCALLLM_LIBTORCH";
 
-    /// <summary>The file without which a folder has no libtorch.</summary>
+    /// <summary>The file that every folder with libtorch has.</summary>
     public const string MainFile = "libtorch_cpu.so";
 
     private static readonly Lock LoadLock = new();
@@ -29,8 +29,8 @@ internal static class TorchLibrary
     /// <summary>The folder of the libtorch that this process uses, or null before it is loaded.</summary>
     public static string? Folder { get; private set; }
 
-    /// <summary>Loads libtorch if that has not happened yet in this process.</summary>
-    /// <param name="libTorchPath">A folder with libtorch, or null for the environment variable or the bundled one.</param>
+    /// <summary>Loads libtorch if this process has not loaded it yet.</summary>
+    /// <param name="libTorchPath">A folder with libtorch; null: the environment variable's or the bundled one.</param>
     /// <exception cref="EngineException">Kind Environment: no usable libtorch, or another folder was already loaded.</exception>
     public static void EnsureLoaded(string? libTorchPath = null)
     {
@@ -57,11 +57,11 @@ internal static class TorchLibrary
         }
     }
 
-    // libgomp's idle threads spin for milliseconds by default, which starves an application that shares the cores
-    // (measured: 5 times slower with two busy neighbours). It reads these from the C environment when it is loaded.
+    // By default libgomp's idle threads spin for milliseconds, which starves an application that shares the cores
+    // (measured: 5 times slower with two busy neighbours). libgomp reads these variables from the C environment when it is loaded.
     private static void LimitOpenMpSpinning()
     {
-        const string spinCount = "5000"; // some 10 µs
+        const string spinCount = "5000"; // about 10 µs
         if (Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is null && Environment.GetEnvironmentVariable("GOMP_SPINCOUNT") is null)
             _ = LibC.setenv("GOMP_SPINCOUNT", spinCount, overwrite: 0);
     }
@@ -71,7 +71,7 @@ internal static class TorchLibrary
         if (!File.Exists(Path.Combine(folder, MainFile)))
             throw new EngineException(EngineErrorKind.Environment, $"{source} names {folder}, which has no {MainFile}. Name the folder that holds it, such as the torch/lib folder of an installed PyTorch.");
 
-        // The order is that of their dependencies on one another.
+        // In the order of their dependencies.
         foreach (var name in (string[])[.. CpuLibraries, .. CudaLibraries, .. UmbrellaLibraries])
         {
             var path = Path.Combine(folder, name);
@@ -104,14 +104,14 @@ internal static class TorchLibrary
         }
     }
 
-    /// <summary>Names a loaded library, so that the engine's P/Invokes find it under <paramref name="name"/>.</summary>
+    /// <summary>Registers a loaded library, so that the engine's P/Invokes find it as <paramref name="name"/>.</summary>
     public static void AddLibrary(string name, IntPtr handle)
     {
         lock (Libraries)
             Libraries[name] = handle;
     }
 
-    /// <summary>Whether this libtorch has a CUDA half; makes the C shim of that half callable.</summary>
+    /// <summary>Whether this libtorch has a CUDA part; makes that part's C shim callable.</summary>
     public static bool TryLoadCuda()
     {
         lock (LoadLock)
@@ -132,7 +132,7 @@ internal static class TorchLibrary
         }
     }
 
-    // The C shim must come from the very copy that TorchSharp has mapped.
+    // The C shim must come from the same copy that TorchSharp has mapped.
     private static IntPtr FindMapped(string fileName)
     {
         foreach (var line in File.ReadLines("/proc/self/maps"))

@@ -4,7 +4,7 @@ namespace LocalLlm.Interop;
 
 /// <summary>
 /// libtorch's stable C interface. A TorchSharp <c>Tensor.Handle</c> is an <c>AtenTensorHandle</c>, so tensors are shared
-/// both ways without a copy. Every function returns 0, or 1 with the text of the error on the standard error stream.
+/// in both directions without a copy. Every function returns 0 on success; else it returns 1 and writes the error to standard error.
 /// </summary>
 internal static unsafe partial class TorchShim
 {
@@ -31,7 +31,7 @@ internal static unsafe partial class TorchShim
     [LibraryImport(LibraryName)]
     public static partial int torch_parallel_for(long begin, long end, long grainSize, delegate* unmanaged<long, long, void*, void> body, void* context);
 
-    /// <summary>operator new of libstdc++: optional arguments of the dispatcher live in blocks that the callee deletes.</summary>
+    /// <summary>operator new of libstdc++: the dispatcher's optional arguments are in blocks that the callee deletes.</summary>
     [LibraryImport("libstdc++.so.6", EntryPoint = "_Znwm")]
     public static partial ulong* OperatorNew(nuint size);
 }

@@ -174,7 +174,7 @@ internal static unsafe partial class CudaDriver
         public uint AttributeCount;
     }
 
-    /// <summary>CUlaunchAttribute: an id, and a union of 64 bytes of which only the first int is used here.</summary>
+    /// <summary>CUlaunchAttribute: an id, and a union of 64 bytes; only its first int is used here.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 72)]
     public struct LaunchAttribute
     {

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace LocalLlm.Interop.Cuda;
 
-/// <summary>A call of the CUDA driver that failed. After most of them the device context is unusable, so the engine dies with it.</summary>
+/// <summary>A failed call of the CUDA driver. After most failures the device context is unusable, so the engine stops.</summary>
 internal sealed class CudaException(string call, int code) : Exception($"{call} failed: {Describe(code)} (CUDA error {code})")
 {
     /// <summary>The CUresult.</summary>
@@ -15,7 +15,7 @@ internal sealed class CudaException(string call, int code) : Exception($"{call} 
             throw new CudaException(call, code);
     }
 
-    /// <summary>The driver's own words for an error.</summary>
+    /// <summary>The driver's own text for an error.</summary>
     public static unsafe string Describe(int code)
     {
         byte* text = null;

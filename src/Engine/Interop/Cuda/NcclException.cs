@@ -1,6 +1,6 @@
 namespace LocalLlm.Interop.Cuda;
 
-/// <summary>A call of NCCL that failed. Its communicator is of no use afterwards.</summary>
+/// <summary>A failed call of NCCL. Its communicator is unusable afterwards.</summary>
 internal sealed class NcclException(string call, string description, string? detail, int code)
     : Exception($"{call} failed: {description} (NCCL error {code}){(detail is null ? "" : $": {detail}")}")
 {

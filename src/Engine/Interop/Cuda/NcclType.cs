@@ -1,6 +1,6 @@
 namespace LocalLlm.Interop.Cuda;
 
-/// <summary>ncclDataType_t, as far as activations have it.</summary>
+/// <summary>The values of ncclDataType_t that activations use.</summary>
 internal enum NcclType
 {
     Int8 = 0,

@@ -4,8 +4,8 @@ using System.Text;
 namespace LocalLlm.Interop.Cuda;
 
 /// <summary>
-/// NVIDIA's runtime compiler: CUDA C++ source → machine code of one architecture, or PTX. Found beside libtorch, in the CUDA toolkit, or by
-/// <c>LOCALLLM_NVRTC</c>.
+/// NVIDIA's runtime compiler: CUDA C++ source → machine code for one architecture, or PTX. It is looked for beside libtorch, in the CUDA
+/// toolkit, and at <c>LOCALLLM_NVRTC</c>.
 /// </summary>
 internal static unsafe partial class Nvrtc
 {
@@ -16,11 +16,11 @@ internal static unsafe partial class Nvrtc
     private static readonly Lock LoadLock = new();
     private static IntPtr s_library;
 
-    /// <summary>Where the library was found, once it is loaded.</summary>
+    /// <summary>The path of the loaded library; null before that.</summary>
     public static string? Path { get; private set; }
 
     /// <summary>Loads the library.</summary>
-    /// <exception cref="EngineException">Kind Environment: there is none, with the places that were searched.</exception>
+    /// <exception cref="EngineException">Kind Environment: not found; the message lists the searched places.</exception>
     public static void EnsureLoaded(string? libTorchFolder)
     {
         if (TryLoad(libTorchFolder))
@@ -30,7 +30,7 @@ internal static unsafe partial class Nvrtc
             $"NVRTC (libnvrtc.so of CUDA 12 or 13) was not found: looked beside libtorch, under /usr/local/cuda*, in Python's nvidia packages and on the library path. Install it, or set {EnvironmentVariable} to the file.");
     }
 
-    /// <summary>Loads the library where there is one.</summary>
+    /// <summary>Loads the library if it exists.</summary>
     public static bool TryLoad(string? libTorchFolder)
     {
         lock (LoadLock)
@@ -60,11 +60,11 @@ internal static unsafe partial class Nvrtc
     }
 
     /// <summary>Compiles a source.</summary>
-    /// <param name="source">The text.</param>
-    /// <param name="name">Of the source, for messages.</param>
-    /// <param name="options">The compiler's.</param>
-    /// <param name="portable">Whether PTX is wanted, with a zero at its end; else machine code (a cubin).</param>
-    /// <exception cref="EngineException">Kind Environment: the source does not compile; with the compiler's log.</exception>
+    /// <param name="source">The source text.</param>
+    /// <param name="name">The source's name, for messages.</param>
+    /// <param name="options">Options of the compiler.</param>
+    /// <param name="portable">Whether to return PTX, ending with a zero byte; false: machine code (a cubin).</param>
+    /// <exception cref="EngineException">Kind Environment: the source does not compile; the message has the compiler's log.</exception>
     public static byte[] Compile(string source, string name, IReadOnlyList<string> options, bool portable = false)
     {
         IntPtr program;
@@ -105,7 +105,7 @@ internal static unsafe partial class Nvrtc
         if (libTorchFolder is not null)
         {
             folders.Add(libTorchFolder);
-            // The wheels of PyTorch: site-packages/torch/lib beside site-packages/nvidia/.../lib.
+            // In PyTorch's wheels, site-packages/torch/lib is next to site-packages/nvidia/.../lib.
             var packages = System.IO.Path.Combine(libTorchFolder, "..", "..", "nvidia");
             folders.Add(System.IO.Path.Combine(packages, "cu13", "lib"));
             folders.Add(System.IO.Path.Combine(packages, "cuda_nvrtc", "lib"));

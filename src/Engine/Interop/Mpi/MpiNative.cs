@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Interop.Mpi;
 
 /// <summary>
-/// Open MPI's entry points (4.1 and 5.0, both <c>libmpi.so.40</c>). Its handles are addresses of exported globals; MPICH's, which are
-/// numbers, are not supported. Calls are made under one lock (<see cref="MpiWorld"/>), so that MPI_THREAD_SERIALIZED is enough.
+/// Open MPI's entry points (4.1 and 5.0, both <c>libmpi.so.40</c>). Its handles are addresses of exported globals; MPICH, whose handles are
+/// numbers, is not supported. All calls hold one lock (<see cref="MpiWorld"/>), so MPI_THREAD_SERIALIZED is enough.
 /// </summary>
 internal static unsafe partial class MpiNative
 {
@@ -13,7 +13,7 @@ internal static unsafe partial class MpiNative
     /// <summary>Only one thread calls at a time.</summary>
     public const int ThreadSerialized = 2;
 
-    /// <summary>What an unsuccessful call's text needs.</summary>
+    /// <summary>Bytes for the text of an error.</summary>
     public const int MaxErrorString = 512;
 
     [LibraryImport(Library)]
@@ -59,6 +59,6 @@ internal static unsafe partial class MpiNative
     public static partial int MPI_Finalize();
 
     /// <summary>Loads the library.</summary>
-    /// <returns>Zero: there is none.</returns>
+    /// <returns>The library's handle; zero: there is none.</returns>
     public static nint Load() => NativeLibrary.TryLoad(Library, out var library) ? library : 0;
 }

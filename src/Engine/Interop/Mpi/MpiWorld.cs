@@ -4,8 +4,8 @@ using System.Text;
 namespace LocalLlm.Interop.Mpi;
 
 /// <summary>
-/// The MPI of this process: begun once, and ended only where all ranks end as they should (one that waits for others in MPI_Finalize
-/// hangs). All calls are made under one lock and none of them blocks: who waits polls, and can stop.
+/// MPI in this process. It starts once, and is finalized only if all ranks end normally, because a rank that waits for others in
+/// MPI_Finalize hangs. All calls hold one lock and none blocks: callers that wait poll, and can stop.
 /// </summary>
 internal sealed unsafe class MpiWorld
 {
@@ -27,7 +27,7 @@ internal sealed unsafe class MpiWorld
                 throw new EngineException(EngineErrorKind.Environment, "This Open MPI was built without support for threads; use a build that has MPI_THREAD_SERIALIZED.");
         }
 
-        // A failure is a code for us to report, not the end of the process.
+        // Makes a failure return a code, which the engine reports, instead of ending the process.
         Check(MpiNative.MPI_Comm_set_errhandler(Handle, Export(library, "ompi_mpi_errors_return")), "MPI_Comm_set_errhandler");
         Check(MpiNative.MPI_Comm_rank(Handle, out var rank), "MPI_Comm_rank");
         Check(MpiNative.MPI_Comm_size(Handle, out var size), "MPI_Comm_size");
@@ -43,8 +43,8 @@ internal sealed unsafe class MpiWorld
     /// <summary>Number of processes.</summary>
     public int Size { get; }
 
-    /// <summary>Joins the processes that mpirun or srun has started with this one; later calls give the same.</summary>
-    /// <exception cref="EngineException">Kind Environment: there is no Open MPI, or it cannot be used.</exception>
+    /// <summary>Joins the processes that mpirun or srun has started with this one; later calls return the same object.</summary>
+    /// <exception cref="EngineException">Kind Environment: Open MPI is missing, or cannot be used.</exception>
     public static MpiWorld Join()
     {
         lock (Beginning)
@@ -59,7 +59,7 @@ internal sealed unsafe class MpiWorld
     }
 
     /// <summary>
-    /// A communicator of the ranks that give the same <paramref name="color"/>, ordered by rank. Every process must call it, in the same
+    /// A communicator of the ranks that pass the same <paramref name="color"/>, ordered by rank. Every process must call it, in the same
     /// order.
     /// </summary>
     public nint Split(int color)
@@ -71,7 +71,7 @@ internal sealed unsafe class MpiWorld
         }
     }
 
-    /// <summary>Starts to bring every rank's <paramref name="bytes"/> together, in the order of the ranks.</summary>
+    /// <summary>Starts to gather every rank's <paramref name="bytes"/>, in the order of the ranks.</summary>
     public nint AllGather(void* send, void* receive, int bytes, nint communicator)
     {
         lock (Calls)
@@ -81,7 +81,7 @@ internal sealed unsafe class MpiWorld
         }
     }
 
-    /// <summary>Starts to send the i-th <paramref name="bytes"/> to rank i, and to receive those of rank i as the i-th.</summary>
+    /// <summary>Starts to send the i-th block of <paramref name="bytes"/> to rank i, and to receive rank i's block as the i-th.</summary>
     public nint AllToAll(void* send, void* receive, int bytes, nint communicator)
     {
         lock (Calls)
@@ -91,7 +91,7 @@ internal sealed unsafe class MpiWorld
         }
     }
 
-    /// <summary>Starts to send what <paramref name="root"/> has to all.</summary>
+    /// <summary>Starts to send the buffer of <paramref name="root"/> to all ranks.</summary>
     public nint Broadcast(void* buffer, int bytes, int root, nint communicator)
     {
         lock (Calls)
@@ -101,7 +101,7 @@ internal sealed unsafe class MpiWorld
         }
     }
 
-    /// <summary>Starts to send; the memory must stay as it is until it is done.</summary>
+    /// <summary>Starts to send; the memory must not change until the operation is done.</summary>
     public nint Send(void* buffer, int bytes, int rank, int tag)
     {
         lock (Calls)
@@ -121,7 +121,7 @@ internal sealed unsafe class MpiWorld
         }
     }
 
-    /// <summary>Whether something that was started is done; then its request may not be used again.</summary>
+    /// <summary>Whether a started operation is done; its request must not be used afterwards.</summary>
     public static bool IsDone(ref nint request)
     {
         lock (Calls)
@@ -132,8 +132,8 @@ internal sealed unsafe class MpiWorld
     }
 
     /// <summary>
-    /// Ends MPI in this process, once all ranks have come so far: mpirun takes a process that ends without as one that has failed. Nothing
-    /// may be called afterwards.
+    /// Finalizes MPI in this process once all ranks have called it: mpirun treats a process that ends without it as failed. No other call
+    /// may follow.
     /// </summary>
     public static void Leave()
     {
