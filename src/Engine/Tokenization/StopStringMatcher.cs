@@ -3,20 +3,20 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Tokenization;
 
 /// <summary>
-/// Ends a stream of text at the first stop string, wherever the stream is cut. Text is held back only while its end could
-/// be the beginning of a stop string. A stop string ends the stream as soon as it is complete; of several completed by
-/// one call, the one that begins first counts, then the one that is listed first.
+/// Ends a stream of text at the first stop string, wherever the stream is cut. It holds text back only while the end of the text may begin
+/// a stop string. A stop string ends the stream as soon as it is complete. If one call completes several, the one that begins first counts,
+/// then the one listed first.
 /// </summary>
 internal sealed class StopStringMatcher
 {
     private readonly string[] _stops;
     private readonly int[][] _fallbacks; // Knuth–Morris–Pratt: length matched → the next shorter prefix that also matches
-    private readonly int[] _matched; // per stop string, how much of it the text so far ends with
+    private readonly int[] _matched; // per stop string: the length of its prefix that the text so far ends with
     private readonly bool _includeStopString;
     private string _held = "";
 
     /// <param name="stops">The stop strings; none may be empty.</param>
-    /// <param name="includeStopString">Whether the stop string that was found is part of the output.</param>
+    /// <param name="includeStopString">Whether the output includes the stop string that was found.</param>
     /// <exception cref="EngineException"><see cref="EngineErrorKind.InvalidRequest"/>: a stop string is empty.</exception>
     public StopStringMatcher(IReadOnlyList<string> stops, bool includeStopString = false)
     {
@@ -34,7 +34,7 @@ internal sealed class StopStringMatcher
     /// <summary>The stop string that ended the stream, or null.</summary>
     public string? Matched => MatchedIndex < 0 ? null : _stops[MatchedIndex];
 
-    /// <summary>Takes more text and returns what may be shown; once a stop string was found, nothing more.</summary>
+    /// <summary>Reads more text and returns what may be shown; returns nothing more after a stop string.</summary>
     public string Append(string text)
     {
         if (MatchedIndex >= 0)
@@ -66,7 +66,7 @@ internal sealed class StopStringMatcher
         return all[..^hold];
     }
 
-    /// <summary>Ends the stream and returns the text that was held back.</summary>
+    /// <summary>Ends the stream and returns the held-back text.</summary>
     public string Flush()
     {
         var rest = _held;

@@ -2,10 +2,10 @@ using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Tokenization;
 
-/// <summary>Where a tokenizer's failure becomes one of the engine's.</summary>
+/// <summary>Turns a tokenizer's failures into the engine's errors.</summary>
 internal static class TokenizerErrors
 {
-    /// <summary>Runs what a tokenizer does.</summary>
+    /// <summary>Runs an operation of a tokenizer.</summary>
     /// <exception cref="EngineException">The tokenizer failed.</exception>
     public static T Translated<T>(Func<T> run)
     {
