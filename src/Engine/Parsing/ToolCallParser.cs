@@ -78,7 +78,7 @@ internal sealed class ToolCallParser : IOutputParser
             EndCall(hasMark: false, isCut);
         }
 
-        // A partial mark that ordinary text would never contain is not text either.
+        // A truncated response may end in part of a mark that no text would contain: drop it.
         if (isCut && _markers.Held.ContainsAny('｜', '_'))
             _markers.Drop();
         _markers.Release(WriteText);
@@ -186,8 +186,8 @@ internal sealed class ToolCallParser : IOutputParser
             PushInCall(character);
     }
 
-    // The string never ended, so the mark ends the call. What follows it is read again, with every mark taken literally, so that no
-    // character is read more than twice.
+    // The string never ended, so the mark ends the call. What follows is read again; now every mark counts as one, so that no character is
+    // read more than twice.
     private void EndAtDoubtful()
     {
         var rest = _doubtful.ToString(_end.Length, _doubtful.Length - _end.Length);

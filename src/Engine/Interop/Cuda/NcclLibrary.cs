@@ -4,12 +4,12 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Interop.Cuda;
 
 /// <summary>
-/// NVIDIA's collectives (libnccl.so.2): the calls that tensor and pipeline parallelism need. Found beside libtorch, on the system, or
-/// by <c>LOCALLLM_NCCL</c>.
+/// NVIDIA's collectives (libnccl.so.2): the calls that tensor and pipeline parallelism need. It is looked for beside libtorch, on the
+/// system, and at <c>LOCALLLM_NCCL</c>.
 /// </summary>
 /// <remarks>
-/// Function pointers rather than imports, so that a process may hold several; every call leaves the runtime's cooperative mode, since
-/// it may wait.
+/// It uses function pointers instead of imports, so that a process can load several copies. Every call leaves the runtime's cooperative
+/// mode, because it may wait.
 /// </remarks>
 internal sealed unsafe class NcclLibrary
 {
@@ -36,9 +36,9 @@ internal sealed unsafe class NcclLibrary
     private readonly delegate* unmanaged<int> _groupStart;
     private readonly delegate* unmanaged<int> _groupEnd;
 
-    /// <summary>Takes the library's functions.</summary>
-    /// <param name="path">Where it was found, for messages.</param>
-    /// <param name="export">The address of a function by its name.</param>
+    /// <summary>Looks up the library's functions.</summary>
+    /// <param name="path">The library's path, for messages.</param>
+    /// <param name="export">Returns the address of a function by its name.</param>
     public NcclLibrary(string path, Func<string, IntPtr> export)
     {
         Path = path;
@@ -59,7 +59,7 @@ internal sealed unsafe class NcclLibrary
         _groupEnd = (delegate* unmanaged<int>)export("ncclGroupEnd");
     }
 
-    /// <summary>ncclUniqueId: what the ranks of one communicator have in common.</summary>
+    /// <summary>ncclUniqueId: the id that the ranks of one communicator share.</summary>
     [InlineArray(128)]
     public struct UniqueId
     {
@@ -68,7 +68,7 @@ internal sealed unsafe class NcclLibrary
         /// <summary>Bytes of an id.</summary>
         public const int Length = 128;
 
-        /// <summary>From what <see cref="ToBytes"/> gave.</summary>
+        /// <summary>Creates an id from the result of <see cref="ToBytes"/>.</summary>
         public static UniqueId From(ReadOnlySpan<byte> bytes)
         {
             UniqueId id = default;
@@ -76,11 +76,11 @@ internal sealed unsafe class NcclLibrary
             return id;
         }
 
-        /// <summary>To be sent to the other ranks.</summary>
+        /// <summary>The bytes to send to the other ranks.</summary>
         public readonly byte[] ToBytes() => ((ReadOnlySpan<byte>)this).ToArray();
     }
 
-    /// <summary>The file.</summary>
+    /// <summary>The library's file.</summary>
     public string Path { get; }
 
     /// <summary>Such as 22809 for 2.28.9.</summary>
@@ -95,8 +95,8 @@ internal sealed unsafe class NcclLibrary
     }
 
     /// <summary>Loads the library once per process.</summary>
-    /// <param name="libTorchFolder">Whose neighbours are looked at first: a process should hold one copy.</param>
-    /// <exception cref="EngineException">Kind Environment: there is none, with the places that were searched.</exception>
+    /// <param name="libTorchFolder">The folders next to it are searched first, because a process should load only one copy.</param>
+    /// <exception cref="EngineException">Kind Environment: not found; the message lists the searched places.</exception>
     public static NcclLibrary Load(string? libTorchFolder) => TryLoad(libTorchFolder) ?? throw new EngineException(
         EngineErrorKind.Environment,
         Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } named
@@ -106,7 +106,7 @@ internal sealed unsafe class NcclLibrary
                 + "stages on different nodes do without it where LOCALLLM_NCCL_BETWEEN_NODES is not set.",
         "tensor_parallel_size");
 
-    /// <summary>Loads the library where there is one.</summary>
+    /// <summary>Loads the library if it exists.</summary>
     public static NcclLibrary? TryLoad(string? libTorchFolder)
     {
         lock (LoadLock)
@@ -123,14 +123,14 @@ internal sealed unsafe class NcclLibrary
         }
     }
 
-    /// <summary>Has every later <see cref="Load"/> give this one.</summary>
+    /// <summary>Sets the library that every later <see cref="Load"/> returns.</summary>
     public static void Use(NcclLibrary? library)
     {
         lock (LoadLock)
             s_loaded = library;
     }
 
-    /// <summary>An id for a new communicator.</summary>
+    /// <summary>Creates an id for a new communicator.</summary>
     public UniqueId CreateUniqueId()
     {
         UniqueId id;
@@ -138,7 +138,7 @@ internal sealed unsafe class NcclLibrary
         return id;
     }
 
-    /// <summary>Waits until all ranks have called; on the thread of the rank's card.</summary>
+    /// <summary>Waits until all ranks have called it; call it on the thread of the rank's device.</summary>
     public IntPtr CommInitRank(int ranks, UniqueId id, int rank)
     {
         IntPtr communicator;
@@ -146,13 +146,13 @@ internal sealed unsafe class NcclLibrary
         return communicator;
     }
 
-    /// <summary>Frees a communicator whose work is done.</summary>
+    /// <summary>Frees a communicator that has finished its work.</summary>
     public void CommDestroy(IntPtr communicator) => _ = _commDestroy(communicator);
 
-    /// <summary>Ends what a communicator does on its card, and frees it.</summary>
+    /// <summary>Aborts a communicator's work on its device, and frees it.</summary>
     public void CommAbort(IntPtr communicator) => _ = _commAbort(communicator);
 
-    /// <summary>Throws what has failed meanwhile.</summary>
+    /// <summary>Throws if an asynchronous operation has failed.</summary>
     public void CheckAsync(IntPtr communicator)
     {
         int failure;
@@ -160,14 +160,14 @@ internal sealed unsafe class NcclLibrary
         Check(failure, "an earlier call of NCCL", communicator);
     }
 
-    /// <summary>target = sum of every rank's source; they may be one.</summary>
+    /// <summary>target = sum of every rank's source; both may be the same buffer.</summary>
     public void AllReduce(nint source, nint target, long count, NcclType type, IntPtr communicator, IntPtr stream)
     {
         const int sum = 0;
         Check(_allReduce(source, target, (nuint)count, (int)type, sum, communicator, stream), "ncclAllReduce", communicator);
     }
 
-    /// <summary>target = every rank's source, one after the other.</summary>
+    /// <summary>target = the sources of all ranks, one after the other.</summary>
     public void AllGather(nint source, nint target, long count, NcclType type, IntPtr communicator, IntPtr stream) =>
         Check(_allGather(source, target, (nuint)count, (int)type, communicator, stream), "ncclAllGather", communicator);
 
@@ -175,7 +175,7 @@ internal sealed unsafe class NcclLibrary
     public void Broadcast(nint source, nint target, long count, NcclType type, int root, IntPtr communicator, IntPtr stream) =>
         Check(_broadcast(source, target, (nuint)count, (int)type, root, communicator, stream), "ncclBroadcast", communicator);
 
-    /// <summary>Sends to a peer, which receives as many.</summary>
+    /// <summary>Sends to a peer, which must receive the same count.</summary>
     public void Send(nint source, long count, NcclType type, int peer, IntPtr communicator, IntPtr stream) =>
         Check(_send(source, (nuint)count, (int)type, peer, communicator, stream), "ncclSend", communicator);
 
@@ -183,7 +183,7 @@ internal sealed unsafe class NcclLibrary
     public void Receive(nint target, long count, NcclType type, int peer, IntPtr communicator, IntPtr stream) =>
         Check(_receive(target, (nuint)count, (int)type, peer, communicator, stream), "ncclRecv", communicator);
 
-    /// <summary>Calls until <see cref="GroupEnd"/> are one: a rank can send to itself then.</summary>
+    /// <summary>Joins the calls until <see cref="GroupEnd"/> into one operation, in which a rank can send to itself.</summary>
     public void GroupStart() => Check(_groupStart(), "ncclGroupStart", IntPtr.Zero);
 
     /// <inheritdoc cref="GroupStart"/>
@@ -193,7 +193,7 @@ internal sealed unsafe class NcclLibrary
     {
         if (Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } named)
             return [named];
-        // The wheels of PyTorch: site-packages/torch/lib beside site-packages/nvidia/nccl/lib.
+        // In PyTorch's wheels, site-packages/torch/lib is next to site-packages/nvidia/nccl/lib.
         return libTorchFolder is null
             ? [FileName]
             : [

@@ -7,7 +7,7 @@ internal static unsafe partial class TorchCudaShim
 {
     public const string LibraryName = "torch_cuda";
 
-    /// <summary>Creates a stream torch's current one on this thread until the guard is deleted.</summary>
+    /// <summary>Sets a stream as torch's current one on this thread until the guard is deleted.</summary>
     [LibraryImport(LibraryName)]
     public static partial int aoti_torch_create_cuda_stream_guard(IntPtr stream, int device, IntPtr* guard);
 
