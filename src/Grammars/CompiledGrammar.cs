@@ -11,7 +11,7 @@ public sealed class CompiledGrammar
     private const int MaxPrepared = 16; // strings of different kinds
     private const int MaxRemembered = 16; // for all grammars together, some 30 KB each
     private const int MaxReserves = 30; // finding a first token may take this many times MinWork
-    private const int FewOf = 8; // tokens are tried one by one if they are at most this fraction of the vocabulary
+    private const int FewOf = 8; // tokens are tried one by one if they are at most 1 / FewOf of the vocabulary
 
     private readonly ByteAutomaton _automaton;
     private readonly TokenTrie _trie;

@@ -169,7 +169,7 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
         return possible;
     }
 
-    // States within characters come after the states that they lead to; then the rest.
+    // All states; each one comes after the states within characters that it leads to.
     private List<int> WithinCharacters()
     {
         var order = new List<int>(dfa.Count);

@@ -63,9 +63,9 @@ internal sealed class Dfa(Dfa.Edge[][] edges, ulong[] marks)
     }
 
     /// <summary>The product of two automata; null: no text has a mark.</summary>
-    /// <param name="other">The other automaton. Beyond its texts, this automaton continues alone.</param>
+    /// <param name="other">The other automaton. Where it has no edge, this automaton continues alone.</param>
     /// <param name="mark">Maps the marks of both to the mark of the product. Pure.</param>
-    /// <param name="needsOther">Whether texts outside <paramref name="other"/> may be dropped.</param>
+    /// <param name="needsOther">Whether to drop texts for which <paramref name="other"/> has no edges.</param>
     /// <param name="budget">Pays for the work.</param>
     /// <exception cref="GrammarException">The product has too many states.</exception>
     public Dfa? Times(Dfa other, Func<ulong, ulong, ulong> mark, bool needsOther, SchemaBudget budget)

@@ -16,7 +16,7 @@ internal sealed class ObjectVariant
     private readonly Dictionary<(BigInteger Seen, int Count, int Met), bool> _ends = [];
 
     /// <param name="shape">The shape.</param>
-    /// <param name="members">For each property, the rules of its members with the demands that they meet. The object keeps the
+    /// <param name="members">For each property, the rules of its members with the demands that they meet. The variant keeps the
     /// array and removes impossible members from it.</param>
     /// <param name="others">The same for members with other names.</param>
     /// <param name="budget">Pays for the work.</param>
