@@ -48,7 +48,7 @@ public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Emb
         CheckProperties(options?.AdditionalProperties);
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
         if (options?.Dimensions is { } dimensions && dimensions != engine.Dimensions)
-            throw new NotSupportedException($"EmbeddingGenerationOptions.Dimensions is {dimensions}; '{engine.ModelName}' makes vectors of {engine.Dimensions}. Leave it unset.");
+            throw new NotSupportedException($"EmbeddingGenerationOptions.Dimensions is {dimensions}; '{engine.ModelName}' computes vectors of {engine.Dimensions} numbers. Leave it unset.");
         var made = await engine.EmbedAsync(texts, own.Kinds | EmbeddingKinds.Dense, own.Truncate, cancellationToken).ConfigureAwait(false);
         var tokens = made.Sum(embedding => (long)embedding.TokenCount);
         return new(made.Select(embedding => ToEmbedding(embedding, engine.ModelName)))

@@ -12,6 +12,6 @@ internal static class RawOptions
         {
             null => new(),
             T own => own,
-            _ => throw new ArgumentException($"{whose}.RawRepresentationFactory gave a {given.GetType().Name}; this client takes a {typeof(T).Name} or null. Give one of them, by the client that the factory is called with."),
+            _ => throw new ArgumentException($"{whose}.RawRepresentationFactory returned a {given.GetType().Name}; this client expects a {typeof(T).Name} or null. Let the factory return the type of the client that calls it."),
         };
 }

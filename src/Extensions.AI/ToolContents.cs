@@ -97,6 +97,6 @@ internal static class ToolContents
     private static bool IsText(string mediaType) => mediaType.StartsWith("text/", StringComparison.OrdinalIgnoreCase) || TextTypes.Contains(mediaType, StringComparer.OrdinalIgnoreCase);
 
     private static NotSupportedException Refused(AIContent content, string? mediaType = null) => new(
-        $"A message holds {content.GetType().Name}{(mediaType is null ? "" : $" ({mediaType})")}, which this model of text cannot read; take it out, or "
+        $"A message holds {content.GetType().Name}{(mediaType is null ? "" : $" ({mediaType})")}, which this text model cannot read; remove it, or "
         + "put its text in its place. Taken are text, thoughts, errors, data of a text type, and calls of tools with their results.");
 }

@@ -25,7 +25,7 @@ internal static class HistoryItems
                 if (!IsTaken(item))
                 {
                     throw new NotSupportedException(
-                        $"Message {i} of the chat history holds {item.GetType().Name}, which this model of text cannot read; take it out, or put its text in "
+                        $"Message {i} of the chat history holds {item.GetType().Name}, which this text model cannot read; remove it, or put its text in "
                         + "its place. Taken are text, thoughts, calls of functions and their results, and binary content of a text type.");
                 }
             }

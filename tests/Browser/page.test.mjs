@@ -367,7 +367,7 @@ await step('behind a path and with a key, the browser asks its user once; a brok
     await until('it streams', async () => (await lastAnswer(page).innerText()).length > 100);
     guarded.kill();
     await page.locator('.failure').waitFor();
-    assert.match(await page.innerText('.failure'), /the answer is not complete/);
+    assert.match(await page.innerText('.failure'), /the response is incomplete/);
     await until('the engine view', async () => /cannot be reached/.test(await page.innerText('#status')));
     await page.screenshot({ path: `${shots}/broken.png` });
     await page.context().close();

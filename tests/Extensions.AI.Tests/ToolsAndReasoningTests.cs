@@ -224,7 +224,7 @@ public sealed class ToolsAndReasoningTests(EngineFixture fixture) : IClassFixtur
     {
         using var client = fixture.Value.AsIChatClient();
         var failure = await Assert.ThrowsAsync<ArgumentException>(() => client.GetResponseAsync(Sum, new ChatOptions { RawRepresentationFactory = _ => new LocalLlmEmbeddingOptions() }, Token));
-        Assert.Contains("ChatOptions.RawRepresentationFactory gave a LocalLlmEmbeddingOptions; this client takes a LocalLlmRequestOptions", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("ChatOptions.RawRepresentationFactory returned a LocalLlmEmbeddingOptions; this client expects a LocalLlmRequestOptions", failure.Message, StringComparison.Ordinal);
         Assert.NotEmpty((await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, RawRepresentationFactory = _ => null }, Token)).Text);
     }
 

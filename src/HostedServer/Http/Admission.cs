@@ -60,13 +60,13 @@ internal sealed class Admission : IDisposable
     public Permit Enter(int sequences, int max, string field = "n")
     {
         if (sequences > Math.Max(max, MaxOfOne))
-            throw new ApiException(ApiError.Invalid($"{field}: the request makes {sequences} sequences; this server holds {Math.Max(max, MaxOfOne)} at once. Send several requests.", field));
+            throw new ApiException(ApiError.Invalid($"{field}: the request has {sequences} sequences; the server allows at most {Math.Max(max, MaxOfOne)}. Split it into several requests.", field));
         lock (_lock)
         {
             if (_closed)
-                throw new ApiException(ApiError.Unavailable("The server is shutting down and takes no more requests.", "shutting_down"));
+                throw new ApiException(ApiError.Unavailable("The server is shutting down and accepts no more requests.", "shutting_down"));
             if (_sequences > 0 && _sequences + sequences > max)
-                throw new ApiException(ApiError.Overloaded($"The queue is full: {_sequences} sequences run or wait, at most {max} may, and this request makes {sequences}. Try again later."));
+                throw new ApiException(ApiError.Overloaded($"The queue is full: {_sequences} of at most {max} sequences run or wait, and this request adds {sequences}. Try again later."));
             _requests++;
             _sequences += sequences;
             return new Permit(this, sequences);

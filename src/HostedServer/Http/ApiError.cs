@@ -41,7 +41,7 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
     public static ApiError Unavailable(string message, string code) => new(StatusCodes.Status503ServiceUnavailable, "server_error", message, Code: code);
 
     /// <summary>The server must end before the response is complete.</summary>
-    public static ApiError EndedByShutdown { get; } = Unavailable("The server is shutting down and has ended this answer.", "shutting_down");
+    public static ApiError EndedByShutdown { get; } = Unavailable("The server is shutting down and has ended this response.", "shutting_down");
 
     /// <summary>A body that violates HTTP.</summary>
     public static ApiError UnreadableBody { get; } =
@@ -54,7 +54,7 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
     public static ApiError OfStatus(int status) => status switch
     {
         StatusCodes.Status404NotFound => new(status, "invalid_request_error", "There is no such route; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings, /rerank, /score, /tokenize, /detokenize, /health, /ready, /metrics, /version.", Code: "unknown_url"),
-        StatusCodes.Status405MethodNotAllowed => new(status, "invalid_request_error", "The route does not take this method; the Allow header names those that it takes.", Code: "method_not_allowed"),
+        StatusCodes.Status405MethodNotAllowed => new(status, "invalid_request_error", "The route does not support this method; the Allow header lists the supported methods.", Code: "method_not_allowed"),
         StatusCodes.Status408RequestTimeout => new(status, "invalid_request_error", "The request did not arrive in time; send it without pauses."),
         StatusCodes.Status413PayloadTooLarge => new(status, "invalid_request_error", "The request is too large.", Code: "request_too_large"),
         StatusCodes.Status415UnsupportedMediaType => new(status, "invalid_request_error", "The body's type is not supported; send Content-Type: application/json.", "Content-Type"),
@@ -83,7 +83,7 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
         EngineErrorKind.InvalidRequest => Invalid(failure.Message, failure.Parameter, failure.IsUnsupported ? "unsupported_parameter" : null),
         EngineErrorKind.ContextLengthExceeded => Invalid(failure.Message, failure.Parameter, "context_length_exceeded"),
         EngineErrorKind.Overloaded => Overloaded(failure.Message),
-        EngineErrorKind.ShuttingDown => Unavailable("The server is shutting down and takes no more requests.", "shutting_down"),
+        EngineErrorKind.ShuttingDown => Unavailable("The server is shutting down and accepts no more requests.", "shutting_down"),
         EngineErrorKind.EngineDead => Unavailable("The engine has failed; the server must be restarted.", "engine_dead"),
         EngineErrorKind.GenerationFailed => new(StatusCodes.Status500InternalServerError, "server_error", failure.Message, Code: "generation_failed"),
         // Their messages are for the operator.

@@ -13,7 +13,7 @@ internal sealed partial class EngineWatch(ServedEngine served, LocalLlmServerOpt
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        Task<Exception?>[] ends = served.Beside is { } beside ? [FirstAsync(stoppingToken), BesideAsync(beside, stoppingToken)] : [FirstAsync(stoppingToken)];
+        Task<Exception?>[] ends = served.SecondModel is { } second ? [FirstAsync(stoppingToken), WaitForSecondAsync(second, stoppingToken)] : [FirstAsync(stoppingToken)];
         try
         {
             await foreach (var ended in Task.WhenEach(ends).WithCancellation(stoppingToken))
@@ -45,7 +45,7 @@ internal sealed partial class EngineWatch(ServedEngine served, LocalLlmServerOpt
 
     // If the second model could not be loaded, the server still generates without it. If its device has failed, that may have affected the
     // first engine too.
-    private async Task<Exception?> BesideAsync(IModelHost host, CancellationToken cancellationToken)
+    private async Task<Exception?> WaitForSecondAsync(IModelHost host, CancellationToken cancellationToken)
     {
         try
         {
@@ -73,7 +73,7 @@ internal sealed partial class EngineWatch(ServedEngine served, LocalLlmServerOpt
         lifetime.StopApplication();
     }
 
-    [LoggerMessage(2, LogLevel.Error, "The server does without the embedding model {Model}: {Message}")]
+    [LoggerMessage(2, LogLevel.Error, "The server runs without the embedding model {Model}: {Message}")]
     private partial void LogEmbedderFailed(Exception? failure, string model, string message);
 
     [LoggerMessage(1, LogLevel.Critical, "The server stops: {Message}")]

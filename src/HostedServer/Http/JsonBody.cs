@@ -139,7 +139,7 @@ internal static class JsonBody
         if (type.Charset.HasValue && !type.Charset.Value.Trim('"').Equals("utf-8", StringComparison.OrdinalIgnoreCase))
             throw Unsupported("Content-Type", $"The body's charset is '{RequestErrors.Printable(type.Charset.Value)}'; send UTF-8.");
         if (request.Headers.ContentEncoding is { Count: > 0 } encoding && !encoding.ToString().Equals("identity", StringComparison.OrdinalIgnoreCase))
-            throw Unsupported("Content-Encoding", $"The body's encoding is '{RequestErrors.Printable(encoding.ToString())}'; send it as it is.");
+            throw Unsupported("Content-Encoding", $"The body's encoding is '{RequestErrors.Printable(encoding.ToString())}'; send the body uncompressed.");
         // With two lengths for one body, a proxy and this server could read different requests. (Kestrel keeps the length that it ignores
         // under another name.)
         if (request.Headers.TransferEncoding.Count > 0 && (request.ContentLength is not null || request.Headers.ContainsKey("X-Content-Length")))
@@ -155,5 +155,5 @@ internal static class JsonBody
     private static ApiException Unsupported(string header, string message) => new(new(StatusCodes.Status415UnsupportedMediaType, "invalid_request_error", message, header));
 
     private static ApiException TooLarge(long most) =>
-        new(new(StatusCodes.Status413PayloadTooLarge, "invalid_request_error", $"The body is larger than {most} bytes, the most that this server takes.", Code: "request_too_large"));
+        new(new(StatusCodes.Status413PayloadTooLarge, "invalid_request_error", $"The body is larger than {most} bytes, the server's limit.", Code: "request_too_large"));
 }

@@ -49,7 +49,7 @@ public static class LocalLlmEndpointRouteBuilderExtensions
         ArgumentNullException.ThrowIfNull(prefix);
         var routes = new Routes(endpoints, prefix, OpenAITag);
         routes.Post<ChatEndpoint>(
-            "/chat/completions", chat => chat.HandleAsync, "Answers a chat, whole or as a stream of events.", OpenAISchema, "createChatCompletion", streams: true);
+            "/chat/completions", chat => chat.HandleAsync, "Generates a chat response, complete or as a stream of events.", OpenAISchema, "createChatCompletion", streams: true);
         routes.Post<CompletionEndpoint>(
             "/completions", completion => completion.HandleAsync, "Continues a text, whole or as a stream of events.", OpenAISchema, "createCompletion", streams: true);
         routes.Post<EmbeddingEndpoint>("/embeddings", embedding => embedding.HandleAsync, "Embeds texts.", OpenAISchema, "createEmbedding");
@@ -84,9 +84,9 @@ public static class LocalLlmEndpointRouteBuilderExtensions
             .GivesJson(errors: [StatusCodes.Status503ServiceUnavailable]);
         routes.Map("/ping", ["GET", "POST"], operations => operations.HealthAsync, "As /health, with the key.");
         routes.Map("/metrics", ["GET"], operations => operations.MetricsAsync, "The engine's figures in Prometheus's text format.");
-        routes.Get<OperationsEndpoints>("/load", operations => operations.LoadAsync, "How many requests are being answered.");
+        routes.Get<OperationsEndpoints>("/load", operations => operations.LoadAsync, "The number of requests being served.");
         routes.Get<OperationsEndpoints>("/version", _ => OperationsEndpoints.VersionAsync, "The server's version.");
-        routes.Get<OperationsEndpoints>("/engine", operations => operations.EngineAsync, "What the engine does at the moment.");
+        routes.Get<OperationsEndpoints>("/engine", operations => operations.EngineAsync, "What the engine is doing now.");
         return routes.Group;
     }
 

@@ -24,7 +24,7 @@ internal sealed class OperationsEndpoints(ServedEngine served, Readiness readine
     /// <summary>200 if requests are served now: the engine has computed a real token or embedding recently.</summary>
     public async Task ReadyAsync(HttpContext context)
     {
-        if (CanAnswer() && await readiness.CheckAsync(served.Pulse, context.RequestAborted))
+        if (CanAnswer() && await readiness.CheckAsync(served.ProgressProbe, context.RequestAborted))
         {
             await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new("ready"), WireJson.Wire.ReadyResult));
             return;

@@ -14,11 +14,11 @@ internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time
 
     private readonly Lock _lock = new();
     private Task? _check;
-    private (long Made, long At)? _seen;
+    private (long Completed, long At)? _seen;
     private long? _lastMade;
 
     /// <summary>Runs the check.</summary>
-    public async Task<bool> CheckAsync(Pulse pulse, CancellationToken cancellationToken)
+    public async Task<bool> CheckAsync(ProgressProbe probe, CancellationToken cancellationToken)
     {
         Task check;
         lock (_lock)
@@ -26,7 +26,7 @@ internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time
             if (IsWithin(Fresh))
                 return true;
             if (_check is null or { IsCompleted: true })
-                _check = LookAsync(pulse);
+                _check = LookAsync(probe);
             check = _check;
         }
 
@@ -35,25 +35,25 @@ internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time
             return IsWithin(options.ReadyWithin);
     }
 
-    private async Task LookAsync(Pulse pulse)
+    private async Task LookAsync(ProgressProbe probe)
     {
-        var made = pulse.Made();
-        var hasMade = _seen is { } seen && made > seen.Made && time.GetElapsedTime(seen.At) <= options.ReadyWithin;
-        var isAlive = hasMade || await WorksAsync(pulse);
+        var completed = probe.Completed();
+        var hasProgress = _seen is { } seen && completed > seen.Completed && time.GetElapsedTime(seen.At) <= options.ReadyWithin;
+        var isAlive = hasProgress || await WorksAsync(probe);
         lock (_lock)
         {
             if (isAlive)
                 _lastMade = time.GetTimestamp();
-            _seen = (pulse.Made(), time.GetTimestamp());
+            _seen = (probe.Completed(), time.GetTimestamp());
         }
     }
 
-    private async Task<bool> WorksAsync(Pulse pulse)
+    private async Task<bool> WorksAsync(ProgressProbe probe)
     {
         using var timeout = new CancellationTokenSource(CanaryTimeout, time);
         try
         {
-            await pulse.CreateOneAsync(timeout.Token);
+            await probe.ProbeAsync(timeout.Token);
             return true;
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException)

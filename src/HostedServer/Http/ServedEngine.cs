@@ -38,7 +38,7 @@ internal sealed class ServedEngine
     public IModelHost First => _first;
 
     /// <summary>An embedding model beside <see cref="First"/>, or null.</summary>
-    public IModelHost? Beside => IsEncoder ? null : _embedder;
+    public IModelHost? SecondModel => IsEncoder ? null : _embedder;
 
     /// <summary>When the server was created, in seconds since 1970; clients see it as the model's creation time.</summary>
     public long Created { get; }
@@ -56,12 +56,12 @@ internal sealed class ServedEngine
     /// Whether only a restart helps: the main model could not be loaded, or either engine has failed. If the second model could not be
     /// loaded, the server runs without it.
     /// </summary>
-    public bool HasFailed => _first.Failure is not null || _first.HasFailed || IsBesideDead;
+    public bool HasFailed => _first.Failure is not null || _first.HasFailed || HasSecondFailed;
 
-    private bool IsBesideDead => Beside is { HasFailed: true };
+    private bool HasSecondFailed => SecondModel is { HasFailed: true };
 
-    /// <summary>The pulse of <see cref="First"/>; only while the server is usable.</summary>
-    public Pulse Pulse => _generator is not null ? Pulse.Of(_generator.Loaded!) : Pulse.Of(_embedder!.Loaded!);
+    /// <summary>The probe of <see cref="First"/>; only while the server is usable.</summary>
+    public ProgressProbe ProgressProbe => _generator is not null ? ProgressProbe.Of(_generator.Loaded!) : ProgressProbe.Of(_embedder!.Loaded!);
 
     /// <summary>The loaded models: names, and the maximum length of each.</summary>
     public IEnumerable<(string Name, string Root, int MaxModelLen)> Models
@@ -140,10 +140,10 @@ internal sealed class ServedEngine
     public (string Code, string Message, string? Phase, double? Percent) Explain()
     {
         if (_admission.IsClosed)
-            return ("shutting_down", "The server is shutting down and takes no more requests.", null, null);
+            return ("shutting_down", "The server is shutting down and accepts no more requests.", null, null);
         if (_first.Failure is not null)
             return ("load_failed", "The model could not be loaded; the server's log says why.", null, null);
-        if (IsBesideDead)
+        if (HasSecondFailed)
             return (EngineDead, EmbedderDead, null, null);
         if (_first.IsLoaded)
             return (EngineDead, "The engine has failed; the server must be restarted.", null, null);
@@ -158,7 +158,7 @@ internal sealed class ServedEngine
     {
         { Failure: not null } => ApiError.Unavailable("The embedding model could not be loaded; the server must be started with another one.", "load_failed"),
         { HasFailed: true } => ApiError.Unavailable(EmbedderDead, EngineDead),
-        { IsLoaded: true } => ApiError.Unavailable("The server is shutting down and takes no more requests.", "shutting_down"),
+        { IsLoaded: true } => ApiError.Unavailable("The server is shutting down and accepts no more requests.", "shutting_down"),
         _ => ApiError.Unavailable("The embedding model is not loaded yet. Try again later.", "model_loading"),
     };
 

@@ -16,7 +16,7 @@ internal sealed class EmbeddingEndpoint(ServedEngine served, Admission admission
         unknown.Report(request.Unknown);
         var engine = served.RequireEmbedder(request.Common.Model);
         if (request.Dimensions is { } dimensions && dimensions != engine.Dimensions)
-            throw new ApiException(ApiError.Unsupported($"dimensions: given {dimensions}; '{engine.ModelName}' makes vectors of {engine.Dimensions}. Remove it.", "dimensions"));
+            throw new ApiException(ApiError.Unsupported($"dimensions: given {dimensions}; '{engine.ModelName}' computes vectors of {engine.Dimensions} numbers. Remove the field.", "dimensions"));
         var cutAt = Truncation.Of(request.Common.CutAt, Truncation.Field, engine);
         using var permit = admission.Enter(Admission.SequencesOf(request.Count), served.MaxSequences);
         var made = await WholeResponse.CreateAsync(context, admission, cancellationToken => request.Texts is { } texts

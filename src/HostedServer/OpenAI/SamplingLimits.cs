@@ -21,7 +21,7 @@ internal static class SamplingLimits
             return;
         var all = (long)sampling.N * Math.Min(sampling.MaxTokens ?? maxModelLen, maxModelLen) * (1 + Math.Max(top, 0));
         if (all > MaxLogprobs)
-            throw new ApiException(ApiError.Invalid($"logprobs: the answer could have {all} log-probabilities, and {MaxLogprobs} are sent at most in one piece. Ask for fewer tokens, choices or log-probabilities, or for a stream.", "logprobs"));
+            throw new ApiException(ApiError.Invalid($"logprobs: the response could have {all} log-probabilities; a response that is not streamed may have at most {MaxLogprobs}. Ask for fewer tokens, choices or log-probabilities, or stream.", "logprobs"));
     }
 
     /// <exception cref="ApiException">400.</exception>
@@ -30,6 +30,6 @@ internal static class SamplingLimits
         if (sampling.N is < 1 or > MaxChoices)
             throw new ApiException(ApiError.Invalid($"n: given {sampling.N}, allowed 1 to {MaxChoices}", "n"));
         if (!sampling.Detokenize)
-            throw new ApiException(ApiError.Unsupported("detokenize: false is not supported by the server, whose answers are text; remove it.", "detokenize"));
+            throw new ApiException(ApiError.Unsupported("detokenize: false is not supported, because the server returns text; remove it.", "detokenize"));
     }
 }

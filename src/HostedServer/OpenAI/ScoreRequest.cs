@@ -45,7 +45,7 @@ internal sealed record ScoreRequest
         }
 
         if (first is not null && second is not null && first.Count != 1 && first.Count != second.Count)
-            errors.Add(names.First, $"{first.Count} texts beside {second.Count} of {names.Second}", "one text, or as many as of the others");
+            errors.Add(names.First, $"{first.Count} texts, but {second.Count} in {names.Second}", "one text, or as many as in the other list");
         var request = new ScoreRequest
         {
             First = [.. (first ?? []).Select(text => text.Text)],

@@ -41,7 +41,7 @@ internal static class ScoreWeights
         var sum = dense + sparse + multiVector;
         if (sum > 0 && double.IsFinite(sum))
             return new(dense, sparse, multiVector);
-        errors.Add(Field, sum > 0 ? "weights whose sum is beyond every number" : "no weight above 0", $"{Names}, of which one is above 0, and whose sum is a finite number");
+        errors.Add(Field, sum > 0 ? "weights with an infinite sum" : "no weight above 0", $"{Names}, at least one above 0, with a finite sum");
         return null;
 
         double Weight(JsonProperty member)
@@ -57,5 +57,5 @@ internal static class ScoreWeights
     /// <summary>Returns the server's weights for the kinds of score that a model has.</summary>
     /// <exception cref="ApiException">400: the model has no kind of score with a weight.</exception>
     public static HybridWeights Of(LocalLlmServerOptions options, EmbeddingEngine engine) => (options.ScoreWeights ?? HybridWeights.Default).Within(engine.Kinds)
-        ?? throw new ApiException(ApiError.Invalid($"{Field}: the server's own (--score-weights) count nothing that '{engine.ModelName}' makes ({engine.Kinds}); send {Field} that do.", Field));
+        ?? throw new ApiException(ApiError.Invalid($"{Field}: the server's default weights (--score-weights) cover none of the kinds that '{engine.ModelName}' computes ({engine.Kinds}); send {Field} for one of them.", Field));
 }

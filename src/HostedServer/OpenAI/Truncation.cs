@@ -33,7 +33,7 @@ internal static class Truncation
     public static int? Of(int? given, string name, EmbeddingEngine engine) => given switch
     {
         ModelLength => engine.MaxModelLen,
-        _ when given > engine.MaxModelLen => throw new ApiException(ApiError.Invalid($"{name}: given {given}; '{engine.ModelName}' takes {engine.MaxModelLen} tokens. Ask for at most as many, or for -1.", name)),
+        _ when given > engine.MaxModelLen => throw new ApiException(ApiError.Invalid($"{name}: given {given}; '{engine.ModelName}' accepts at most {engine.MaxModelLen} tokens. Send at most that, or -1.", name)),
         _ => given,
     };
 }

@@ -20,6 +20,6 @@ internal sealed partial class UnknownFields(ILogger<UnknownFields> logger)
         }
     }
 
-    [LoggerMessage(1, LogLevel.Warning, "Requests have a field '{Field}' that this server does not know; it is ignored.")]
+    [LoggerMessage(1, LogLevel.Warning, "Ignoring the unknown request field '{Field}'.")]
     private partial void LogIgnored(string field);
 }

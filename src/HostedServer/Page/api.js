@@ -51,10 +51,10 @@ export async function* chat(body, signal) {
       yield piece;
     }
   } catch (failure) {
-    throw signal.aborted || failure instanceof ApiError ? failure : new ApiError('The connection broke; the answer is not complete.');
+    throw signal.aborted || failure instanceof ApiError ? failure : new ApiError('The connection broke; the response is incomplete.');
   }
   if (!isWhole)
-    throw new ApiError('The connection ended early; the answer is not complete.');
+    throw new ApiError('The connection ended early; the response is incomplete.');
 }
 
 // The data of server-sent events.
