@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Arrays with schemas for single positions, with conditions on how many items are of a kind, or with unequal items. A place in
+/// Arrays with schemas for single positions, with conditions on how many items are of a kind, or with unique items. A place in
 /// the grammar includes how far the text has come, so places are created when a text reaches them.
 /// </summary>
 /// <param name="nodes">The rules.</param>

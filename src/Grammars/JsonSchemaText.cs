@@ -37,7 +37,7 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
                 parts.Add(Control(control, Math.Min(last, control | 15)));
         }
 
-        // Utf8Ranges refuses surrogates alone.
+        // Utf8Ranges refuses ranges that contain only surrogates.
         if (plain.Count > 0 || parts.Count == 0)
             parts.Add(Utf8Ranges.Add(nodes, plain));
         return nodes.Either([.. parts]);

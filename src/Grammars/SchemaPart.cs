@@ -132,7 +132,7 @@ internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, strin
     /// <summary>The value is an object that lacks a property.</summary>
     public static SchemaPart Lacks(string name) => new(SchemaPartKind.Lacks, default, "") { Name = name };
 
-    /// <summary>The value is an object, and one of its properties is present and does not satisfy a schema.</summary>
+    /// <summary>The value is an object, and one of its properties, if present, does not satisfy a schema.</summary>
     public static SchemaPart Spoils(string name, JsonElement schema, string at) => new(SchemaPartKind.Property, schema, at) { Name = name, IsNegated = true };
 
     /// <summary>The value is an object, and some property of it breaks a keyword of a schema.</summary>

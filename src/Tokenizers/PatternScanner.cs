@@ -76,7 +76,7 @@ internal abstract class PatternScanner : SplitPattern
     }
 
     /// <summary>Length of <c>'s|'t|'re|'ve|'m|'ll|'d</c> at an apostrophe, or 0.</summary>
-    /// <param name="text">The text; an apostrophe stands at <paramref name="at"/>.</param>
+    /// <param name="text">The text; it has an apostrophe at <paramref name="at"/>.</param>
     /// <param name="at">Where the apostrophe is.</param>
     /// <param name="ignoreCase">Upper case matches too; under Unicode's case folding U+017F then counts as an s.</param>
     protected static int ContractionLength(ReadOnlySpan<char> text, int at, bool ignoreCase)
