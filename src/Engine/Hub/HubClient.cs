@@ -35,7 +35,7 @@ internal sealed class HubClient : IDisposable
             ConnectTimeout = ConnectTimeout,
             PooledConnectionLifetime = TimeSpan.FromMinutes(10),
         };
-        // Do not fetch what is not read just to keep a connection.
+        // Do not drain an unread body in order to keep its connection.
         if (meter is not null)
             handler.MaxResponseDrainSize = 0;
         _http = new(meter is null ? handler : new MeteredHandler(handler, meter))
@@ -47,8 +47,7 @@ internal sealed class HubClient : IDisposable
     /// <summary>The hub's address, with a slash at its end.</summary>
     public Uri Endpoint { get; }
 
-    /// <summary>Sends a request and follows redirects; does not read the body. Returns a response of any status except a
-    /// redirect.</summary>
+    /// <summary>Sends a request and follows redirects. Returns a response of any other status, its body unread.</summary>
     /// <param name="method">GET or HEAD.</param>
     /// <param name="address">The first address.</param>
     /// <param name="range">The wanted bytes, or null.</param>

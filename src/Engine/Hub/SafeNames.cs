@@ -64,8 +64,7 @@ internal static class SafeNames
         return PathFault(revision) ?? FileFault(revision);
     }
 
-    /// <summary>The etag in the form in which huggingface_hub names blobs: a sha256 or git's sha1, in lower case; null for anything
-    /// else.</summary>
+    /// <summary>The etag as huggingface_hub uses it to name blobs: a sha256 or git's sha1, in lower case; else null.</summary>
     public static string? Digest(string? etag)
     {
         var text = etag?.Trim();

@@ -2,8 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace LocalLlm.Interop;
 
-/// <summary>A growable list of plain values in unmanaged memory, 64-byte aligned, so that kernels can read it by pointer without
-/// pinning.</summary>
+/// <summary>A growable list of plain values in unmanaged memory, 64-byte aligned: kernels read it by pointer, no pinning.</summary>
 internal sealed unsafe class NativeBuffer<T> : IDisposable
     where T : unmanaged
 {

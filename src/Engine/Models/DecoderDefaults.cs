@@ -18,8 +18,7 @@ internal sealed record DecoderDefaults
     /// <summary>End-of-sequence id where the field is absent.</summary>
     public int? EosTokenId { get; init; }
 
-    /// <summary>Query, key and value projections have a bias and the output projection has none, whatever <c>attention_bias</c>
-    /// says.</summary>
+    /// <summary>Of the attention, only query, key and value projections have a bias, whatever <c>attention_bias</c> says.</summary>
     public bool HasFixedQkvBias { get; init; }
 
     /// <summary>How <c>sliding_window</c> is read.</summary>

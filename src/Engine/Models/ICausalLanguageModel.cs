@@ -4,8 +4,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Models;
 
-/// <summary>A model that predicts the next token. It lives on one rank, owns its weights, and only the executor's thread calls
-/// it.</summary>
+/// <summary>A model that predicts the next token, on one rank. It owns its weights; only the executor's thread calls it.</summary>
 internal interface ICausalLanguageModel : IDisposable
 {
     /// <summary>What it caches for every token on this rank: one cache per attention layer.</summary>

@@ -23,8 +23,7 @@ internal sealed class ReasoningParser : IOutputParser
     private State _state;
 
     /// <param name="promptTail">The last characters of the prompt, special tokens included.</param>
-    /// <param name="isVerbatim">Whether to keep tags and the line feeds next to them; a thought's tags are then part of the
-    /// thought.</param>
+    /// <param name="isVerbatim">Whether to keep tags (as part of the thought) and the line feeds next to them.</param>
     public ReasoningParser(ReadOnlySpan<char> promptTail, bool isVerbatim = false)
     {
         _isVerbatim = isVerbatim;

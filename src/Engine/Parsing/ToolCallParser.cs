@@ -4,7 +4,7 @@ namespace LocalLlm.Parsing;
 
 /// <summary>
 /// The state machine that all formats with marks around calls share: text, then calls. A mark begins each call and another ends it; white
-/// space between calls is ignored. Text that begins like a call but is none is returned as text. A mark inside a string of the arguments
+/// space between calls is ignored. Text that begins like a call but is not one is returned as text. A mark inside a string of the arguments
 /// does not end the call.
 /// </summary>
 internal sealed class ToolCallParser : IOutputParser

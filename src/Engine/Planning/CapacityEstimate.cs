@@ -18,7 +18,6 @@ internal sealed record CapacityEstimate(ParallelPlan Plan, PlanSettings Settings
     /// <summary>Whether it fits only with settings that the user did not ask for.</summary>
     public bool IsTight => Settings.Arguments.Count > 0;
 
-    /// <summary>The stage with the least room: the one that lacks the most memory, else the one whose KV cache holds the fewest
-    /// tokens.</summary>
+    /// <summary>The stage that lacks the most memory; if none lacks any, the one whose KV cache holds the fewest tokens.</summary>
     public StageEstimate Fullest => Stages.MinBy(stage => (Math.Min(0, stage.FreeBytes), stage.KvTokens, stage.FreeBytes))!;
 }

@@ -25,7 +25,7 @@ internal sealed class ModelParts(ModelShape shape)
     /// <summary>The layer of multi-token prediction; empty: the model has none.</summary>
     public IReadOnlyList<WeightPart> Prediction { get; } = PredictionOf(shape);
 
-    /// <summary>The sizes that ranks must divide, and whether all experts of a layer are stored in the same way.</summary>
+    /// <summary>The sizes that must split evenly over the ranks, and whether all experts of a layer are stored in the same way.</summary>
     public SplitShape Split
     {
         get
@@ -51,7 +51,7 @@ internal sealed class ModelParts(ModelShape shape)
     /// <summary>All parameters of the model.</summary>
     public long Parameters => Sum(part => part.Elements);
 
-    /// <summary>Parameters that compute one token: all except those of experts that it is not routed to.</summary>
+    /// <summary>Parameters used for one token: all except those of experts that it is not routed to.</summary>
     public long ActiveParameters => Sum(part => part.Rows * part.Columns * (part.Active ?? part.Count));
 
     /// <summary>Bytes of parts on one rank.</summary>

@@ -31,7 +31,7 @@ public sealed record ModelPlan
     /// <summary>Parameters.</summary>
     public required long Parameters { get; init; }
 
-    /// <summary>Parameters that compute one token.</summary>
+    /// <summary>Parameters used for one token.</summary>
     public required long ActiveParameters { get; init; }
 
     /// <summary>All weights on one device, as they would be in memory.</summary>
@@ -106,8 +106,7 @@ public sealed record ModelPlan
     /// <summary>Plans that fit, the nearest first, if this one does not fit or is not possible.</summary>
     public IReadOnlyList<PlanChoice> Alternatives { get; init; } = [];
 
-    /// <summary>Throws if the plan does not fit or is not possible. The message lists every fault, then the command lines that
-    /// fit.</summary>
+    /// <summary>Throws if the plan does not fit or is not possible; the message lists every fault, then fitting command lines.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public void ThrowIfUnfit()
     {

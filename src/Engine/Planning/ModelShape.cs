@@ -16,7 +16,7 @@ internal sealed record LatentShape(int? QueryRank, int KvRank, int PlainDim, int
 
 /// <summary>A mixture of experts in place of an MLP.</summary>
 /// <param name="Count">Routed experts.</param>
-/// <param name="PerToken">Routed experts that compute one token.</param>
+/// <param name="PerToken">Routed experts used for one token.</param>
 /// <param name="Width">Width of a routed expert.</param>
 /// <param name="SharedWidth">Total width of the shared experts, which compute every token; 0: there are none.</param>
 /// <param name="HasSharedGate">Whether the shared expert has a gate.</param>
@@ -33,8 +33,7 @@ internal sealed record BlockFormat(int Rows, int Columns, string ScaleOf)
     public IReadOnlyList<string> Kept { get; init; } = [];
 }
 
-/// <summary>Everything that the size of a decoder depends on. It comes from config.json alone, whether or not this build runs the
-/// model.</summary>
+/// <summary>All that the size of a decoder depends on, from config.json alone, whether or not this build runs the model.</summary>
 internal sealed record ModelShape
 {
     /// <summary>The first entry of <c>architectures</c>, or the model's type.</summary>
@@ -112,7 +111,7 @@ internal sealed record ModelShape
     /// <summary>Whether a layer's MLP is a mixture of experts.</summary>
     public bool HasExperts(int layer) => ExpertLayers.Count > 0 && ExpertLayers[layer];
 
-    /// <summary>The sizes that ranks must divide.</summary>
+    /// <summary>The sizes that must split evenly over the ranks.</summary>
     public SplitShape Split
     {
         get

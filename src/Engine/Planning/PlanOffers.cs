@@ -13,8 +13,7 @@ internal static class PlanOffers
     // Ends the search; no host has more devices.
     private const int MaxDevices = 64;
 
-    /// <summary>Offers the nearest plan on the given devices, the requested number on more hosts, and the fewest devices that
-    /// fit.</summary>
+    /// <summary>Offers the nearest plan on these devices, the requested number on more hosts, and the fewest that fit.</summary>
     /// <param name="asked">The request, possible or not.</param>
     /// <param name="capacity">Estimates a plan's memory.</param>
     /// <param name="perNode">Devices per host; null: as many as the request has.</param>

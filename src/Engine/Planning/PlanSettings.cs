@@ -90,8 +90,7 @@ internal sealed record PlanSettings
         KvBlocks = options.NumGpuBlocksOverride,
     };
 
-    /// <summary>The settings with as little memory beside weights and KV cache as makes sense. Options that the user set stay
-    /// unchanged.</summary>
+    /// <summary>Settings that take as little memory beside weights and KV cache as makes sense; the user's options stay.</summary>
     /// <param name="options">The user's options.</param>
     /// <param name="recordsSteps">Whether the plan's steps are recorded; only then can leaving it out save memory.</param>
     public PlanSettings Tight(EngineOptions options, bool recordsSteps)

@@ -36,7 +36,7 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
     /// <summary>Additional copies beside <see cref="Count"/>, where several ranks hold the same ones.</summary>
     public long Redundant { get; init; }
 
-    /// <summary>How many of <see cref="Count"/> compute one token; null: all.</summary>
+    /// <summary>How many of <see cref="Count"/> are used for one token; null: all.</summary>
     public long? Active { get; init; }
 
     /// <summary>Whether it belongs to routed experts, which the ranks of all data-parallel groups of a stage share.</summary>

@@ -29,8 +29,7 @@ public sealed class TemplateSet
     }
 
     /// <summary>Reads templates and, from a folder, the special tokens. At least one of the two must be given.</summary>
-    /// <param name="file">A template file (its text, or JSON with <c>chat_template</c>), which takes precedence over the folder's; or
-    /// null.</param>
+    /// <param name="file">A template file (text, or JSON with <c>chat_template</c>) that replaces the folder's; or null.</param>
     /// <param name="folder">A model folder, or null.</param>
     /// <exception cref="EngineException">Kind ModelFolder: a file cannot be read or holds no template.</exception>
     public static TemplateSet Load(string? file, string? folder)

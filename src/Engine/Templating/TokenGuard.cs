@@ -86,8 +86,7 @@ internal sealed class TokenGuard
         }
     }
 
-    // Only an assistant's text and thoughts may contain the tags at which the template cuts; anybody may have written the arguments of
-    // tools.
+    // Only an assistant's text and thoughts may contain the tags at which the template cuts. Arguments of tool calls may come from anyone.
     private object? Member(string? name, object? value, bool isAssistant) => name switch
     {
         not null when ComparedNames.Contains(name) => Name(value, isAssistant),

@@ -6,7 +6,7 @@ namespace LocalLlm.Weights;
 /// <para>
 /// It opens <c>model.safetensors</c> unless <c>model.safetensors.index.json</c> exists and does not name it. With an index it opens the
 /// files that the index names, and the rest of a numbered set that the index names in part. Without one, or once a tensor is missing
-/// (<see cref="LookFurther"/>), it opens every other <c>*.safetensors</c>. Only if there are none of these, it opens
+/// (<see cref="LookFurther"/>), it opens every other <c>*.safetensors</c>. Only if there are none of these, it uses
 /// <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, which <see cref="TorchPickleFile"/> reads as data. It opens no other
 /// pickle (<c>.pt</c>, <c>.ckpt</c>, …); an encoder reads the files of its heads itself. Files may be symbolic links, as in Hugging Face's
 /// cache; names in the index must be plain file names.

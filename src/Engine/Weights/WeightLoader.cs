@@ -23,8 +23,7 @@ internal static partial class WeightLoader
     /// <param name="staging">Moves weights to the device; null: tensors are read into host memory.</param>
     /// <param name="progress">Receives a report after every chunk.</param>
     /// <param name="cancellationToken">Ends loading.</param>
-    /// <param name="logger">Gets one warning about tensors that are not read and about an index that disagrees with its files; null: no
-    /// warning.</param>
+    /// <param name="logger">Gets one warning about unread tensors and about an index that disagrees with its files; or null.</param>
     /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message; or a file that
     /// cannot be read.</exception>
     public static void Load(

@@ -3,8 +3,7 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Models.Deepseek;
 
-/// <summary>The DeepSeek decoder: latent attention in every layer; a dense MLP in some layers, a mixture of experts in the
-/// others.</summary>
+/// <summary>The DeepSeek decoder: layers with latent attention and either a dense MLP or a mixture of experts.</summary>
 internal sealed class DeepseekForCausalLM : DecoderModel
 {
     /// <summary>Builds the layers and registers their weights; nothing is loaded yet.</summary>

@@ -2,8 +2,7 @@ using LocalLlm.Ops;
 
 namespace LocalLlm.Models.Deepseek;
 
-/// <summary>How DeepSeek-V2 and V3 differ, and the defaults for what their config.json omits (transformers' configuration
-/// classes).</summary>
+/// <summary>How DeepSeek-V2 and V3 differ, and the defaults of transformers' configuration classes for absent fields.</summary>
 internal sealed record DeepseekGeneration
 {
     /// <summary>DeepSeek-V2 and V2-Lite (arXiv 2405.04434).</summary>
