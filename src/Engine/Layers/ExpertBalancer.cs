@@ -82,7 +82,8 @@ internal static class ExpertBalancer
             return best;
         }
 
-        // Every rank with a free place already has a copy. A full rank without one moves its last expert that such a rank lacks there.
+        // Every rank with a free place already has a copy. So a full rank without a copy gives one of its experts to the least loaded of
+        // them: the last one that this rank lacks.
         int MakePlace(int expert)
         {
             var free = MinLoaded(rank => held[rank].Count < places);
