@@ -6,14 +6,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Decode steps recorded at padded numbers of rows (vLLM's CUDA graphs): a step of n sequences repeats the smallest record of at least n
-/// rows. Records are made largest first, and again when an operand has moved. All of them work in the device's own buffers.
+/// Decode steps recorded at padded numbers of rows (vLLM's CUDA graphs). A step of n sequences replays the smallest recording with at
+/// least n rows. Recordings are made largest first, and again if an operand has moved. All of them work in the device's own buffers.
 /// </summary>
-/// <remarks>With <c>eager</c> the same padded steps run without records, so that both ways give the same bits.</remarks>
+/// <remarks>With <c>eager</c> the same padded steps run without recordings, so that both ways give the same bits.</remarks>
 internal sealed class DecodeGraphs(
     ICausalLanguageModel model, IGraphCapture capture, IReadOnlyList<KvLayerCache> caches, int maxRows, int maxModelLen, bool eager) : IDisposable
 {
-    // vLLM's sizes: 1, 2, 4, then every 8th, above 256 every 16th.
+    // vLLM's sizes: 1, 2, 4, then multiples of 8 up to 256, then multiples of 16.
     private const int FineStep = 8;
     private const int CoarseStep = 16;
     private const int CoarseFrom = 256;
@@ -30,7 +30,7 @@ internal sealed class DecodeGraphs(
             return;
         using var noGradients = inference_mode();
 
-        // The largest first: it brings the buffers to their final size. Where one still grew, the records before it are made again.
+        // Largest first, which grows the buffers to their final size. If a buffer still grew later, the earlier recordings are made again.
         for (var round = 0; round < MaxRounds && _records.Count < _sizes.Length; round++)
         {
             foreach (var size in _sizes.Reverse())
@@ -38,19 +38,21 @@ internal sealed class DecodeGraphs(
         }
     }
 
-    /// <summary>The rows of the smallest record of at least <paramref name="rows"/> rows; as many where there is none.</summary>
+    /// <summary>
+    /// The rows of the smallest recording with at least <paramref name="rows"/> rows; if there is none, the same number.
+    /// </summary>
     public int PaddedRows(int rows)
     {
         var index = Array.BinarySearch(_sizes, rows);
         return index >= 0 || ~index == _sizes.Length ? rows : _sizes[~index];
     }
 
-    /// <summary>Repeats a decode step.</summary>
-    /// <param name="ids">One per sequence.</param>
-    /// <param name="metadata">The step, one token a sequence.</param>
+    /// <summary>Replays a decode step.</summary>
+    /// <param name="ids">One token id for each sequence.</param>
+    /// <param name="metadata">The step, with one token for each sequence.</param>
     /// <returns>
-    /// Logits [padded rows, this rank's part of the vocabulary], or the residual stream of a stage that has none, valid until the next
-    /// step; null: there is no record for so many rows.
+    /// Logits [padded rows, this rank's part of the vocabulary], or the residual stream if this stage gives no logits, valid until the
+    /// next step; null: no recording has so many rows.
     /// </returns>
     public Tensor? TryReplay(ReadOnlySpan<int> ids, AttentionMetadata metadata)
     {
@@ -63,7 +65,7 @@ internal sealed class DecodeGraphs(
         capture.BeginStep(ids, metadata, size);
         if (capture.Version != _version)
         {
-            // The inputs themselves have moved to a larger buffer.
+            // The inputs themselves moved to a larger buffer, so the recording must be made again.
             record = Get(size);
             capture.BeginStep(ids, metadata, size);
         }
@@ -115,7 +117,7 @@ internal sealed class DecodeGraphs(
     private Tensor Run(Tensor ids, AttentionMetadata metadata)
     {
         using var scope = NewDisposeScope();
-        // Contexts of later steps may be longer; how attention is split follows from this bound alone.
+        // Contexts of later steps may be longer, and this bound alone determines how attention is split.
         metadata.ContextBound = maxModelLen;
         try
         {

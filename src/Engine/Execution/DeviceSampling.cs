@@ -5,13 +5,13 @@ using LocalLlm.Sampling;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Writes a sequence's sampling down for a device; what <see cref="LogitsProcessors"/> and <see cref="Categorical"/> do on the host.
+/// Encodes a sequence's sampling for a device: what <see cref="LogitsProcessors"/> and <see cref="Categorical"/> do on the host.
 /// </summary>
 internal static class DeviceSampling
 {
-    /// <summary>Adds the row of a sequence.</summary>
-    /// <param name="batch">The step's.</param>
-    /// <param name="state">The sequence's.</param>
+    /// <summary>Adds a sequence's row.</summary>
+    /// <param name="batch">The step's batch.</param>
+    /// <param name="state">The sequence's state.</param>
     /// <param name="outputPosition">Index of the token in the output.</param>
     public static void Add(SamplingBatch batch, SamplingState state, int outputPosition)
     {

@@ -4,11 +4,11 @@ using LocalLlm.Ops;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Refuses on GPUs what this build does on CPUs only, and on CPUs what it cannot do there: by name and before weights are read.
+/// Refuses options that this build supports only on the other kind of device, CPU or GPU. Names the option, before weights are read.
 /// </summary>
 internal static class DeviceSupport
 {
-    /// <summary>Refuses to pin threads that do not compute.</summary>
+    /// <summary>Refuses to pin threads if the computation is not on a CPU.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RequireThreads(EngineOptions options, IDeviceOps ops)
     {
@@ -16,7 +16,7 @@ internal static class DeviceSupport
             throw new EngineException(EngineErrorKind.InvalidOptions, $"pin_threads is set, but no threads compute on {ops.Device}; leave it out.", "pin_threads");
     }
 
-    /// <summary>Refuses an architecture of GPUs where no GPU computes.</summary>
+    /// <summary>Refuses a GPU architecture if the computation is not on a GPU.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RequireArchitecture(EngineOptions options, IDeviceOps ops)
     {
@@ -24,7 +24,7 @@ internal static class DeviceSupport
             throw new EngineException(EngineErrorKind.InvalidOptions, $"cuda_arch is {architecture}, but device is {ops.Device}, which is no GPU; leave it out, or set device to cuda.", "cuda_arch");
     }
 
-    /// <summary>Refuses a bound of a GPU's memory where no GPU computes.</summary>
+    /// <summary>Refuses a limit of GPU memory if the computation is not on a GPU.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RequireMemory(EngineOptions options, IDeviceOps ops)
     {
@@ -32,7 +32,7 @@ internal static class DeviceSupport
             throw new EngineException(EngineErrorKind.InvalidOptions, $"gpu_memory is set, but device is {ops.Device}, which is no GPU; leave it out, or set device to cuda.", "gpu_memory");
     }
 
-    /// <summary>Refuses a type that was named and that the device does not compute in.</summary>
+    /// <summary>Refuses a requested data type that the device does not compute in.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RequireType(EngineOptions options, IDeviceOps ops)
     {
@@ -45,7 +45,7 @@ internal static class DeviceSupport
         }
     }
 
-    /// <summary>Refuses a device whose results of a row depend on the other rows, where they must not.</summary>
+    /// <summary>If batch invariance is requested, refuses a device whose results for a row depend on other rows.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RequireInvariance(EngineOptions options, IDeviceOps ops)
     {

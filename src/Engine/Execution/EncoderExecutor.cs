@@ -9,8 +9,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// One device with an encoder and its heads. All calls come from one thread. Dense, sparse and multi-vector outputs of a batch come from
-/// one pass (Chen et al., "M3-Embedding", 2024, arXiv:2402.03216).
+/// An encoder and its heads on one device. All calls come from one thread. One pass computes the dense, sparse and multi-vector outputs of
+/// a batch (Chen et al., "M3-Embedding", 2024, arXiv:2402.03216).
 /// </summary>
 internal sealed class EncoderExecutor : IEncoderExecutor
 {
@@ -22,11 +22,11 @@ internal sealed class EncoderExecutor : IEncoderExecutor
     private readonly RankContext _rank;
 
     /// <summary>Loads a model folder.</summary>
-    /// <param name="options">The folder and the types.</param>
-    /// <param name="rank">Device and peers, owned from here on; null: the only rank.</param>
+    /// <param name="options">The options: the folder and the data types.</param>
+    /// <param name="rank">Device and peers, owned by this executor; null: the only rank.</param>
     /// <param name="progress">Receives phases and bytes.</param>
-    /// <param name="cancellationToken">Gives up loading.</param>
-    /// <exception cref="EngineException">ModelFolder or Environment: nothing stays behind.</exception>
+    /// <param name="cancellationToken">Cancels loading.</param>
+    /// <exception cref="EngineException">ModelFolder or Environment. Everything loaded so far is freed.</exception>
     public EncoderExecutor(EngineOptions options, RankContext? rank, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         _rank = rank ?? RankContext.Single(options.Device);
@@ -40,7 +40,7 @@ internal sealed class EncoderExecutor : IEncoderExecutor
             session.LoadWeights(WeightPacking.Compact, progress, cancellationToken);
             _ops = session.HandOver();
             if (options.UsesDummyWeights)
-                return; // the heads are files of their own
+                return; // dummy weights have no files for the heads
             var type = session.Context.ActivationType;
             _sparse = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[0], 1, Config.HiddenSize, _ops, type);
             _multiVector = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[1], null, Config.HiddenSize, _ops, type);
@@ -52,7 +52,7 @@ internal sealed class EncoderExecutor : IEncoderExecutor
         }
     }
 
-    /// <summary>The largest number of tokens of a text; see <see cref="MaxModelLength"/>.</summary>
+    /// <summary>Maximum number of tokens of a text; see <see cref="MaxModelLength"/>.</summary>
     public static int LengthOf(EncoderConfig config, string folder) => Math.Min(config.MaxModelLength, SentenceConfig.Load(folder).MaxSequenceLength ?? int.MaxValue);
 
     /// <summary>The model's shape.</summary>
@@ -74,7 +74,7 @@ internal sealed class EncoderExecutor : IEncoderExecutor
     public int StepTokens => _ops!.Features.Memory is { } memory
         ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(memory.Now.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
 
-    /// <summary>Takes part in <see cref="Run"/> of the first rank, which alone looks at the vectors.</summary>
+    /// <summary>Takes part in <see cref="Run"/> of the first rank, which alone reads the vectors.</summary>
     public void Follow(IReadOnlyList<int[]> texts)
     {
         using var noGradients = inference_mode();
@@ -105,7 +105,7 @@ internal sealed class EncoderExecutor : IEncoderExecutor
             width,
             specialIds))];
 
-        // A text's rows of a result, or null where it does not want them.
+        // A text's rows of a result, or null if they were not requested for it.
         ReadOnlyMemory<float>? Asked(int text, EmbeddingKinds kind, float[] all, long first, int rows, int columns)
         {
             if (!kinds[text].HasFlag(kind))
@@ -124,7 +124,7 @@ internal sealed class EncoderExecutor : IEncoderExecutor
         (_ops as IDisposable)?.Dispose();
     }
 
-    // What was not asked for is null. vectors: [tokens · width].
+    // Null stands for what was not requested. vectors: [tokens · width].
     private static TextEmbedding? Embedding(int[] ids, ReadOnlyMemory<float>? dense, ReadOnlyMemory<float>? weights, ReadOnlyMemory<float>? vectors, int width, IReadOnlySet<int> specialIds)
     {
         if (!IsFinite(dense) || !IsFinite(weights) || !IsFinite(vectors))
@@ -139,7 +139,7 @@ internal sealed class EncoderExecutor : IEncoderExecutor
         };
     }
 
-    // NaN and infinities times 0 are NaN, and stay it in a sum.
+    // NaN and infinities times 0 are NaN, and a sum with NaN stays NaN.
     private static bool IsFinite(ReadOnlyMemory<float>? memory)
     {
         var values = memory is { } asked ? asked.Span : [];

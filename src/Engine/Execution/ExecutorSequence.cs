@@ -3,22 +3,22 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Execution;
 
-/// <summary>What an executor keeps of a sequence.</summary>
-/// <param name="State">How its tokens are chosen; where <paramref name="Failure"/> is set, without the grammar.</param>
-/// <param name="PromptTokenIds">Its prompt, whose log-probabilities may be asked for.</param>
-/// <param name="Failure">Why the sequence must end at its first step, whatever is sampled for it; null: it is sound.</param>
+/// <summary>What an executor stores for a sequence.</summary>
+/// <param name="State">How its tokens are chosen; without the grammar if <paramref name="Failure"/> is set.</param>
+/// <param name="PromptTokenIds">Its prompt, for log-probabilities of the prompt.</param>
+/// <param name="Failure">Why the sequence must end at its first step, whatever is sampled for it; null: no failure.</param>
 internal readonly record struct ExecutorSequence(SamplingState State, ReadOnlyMemory<int> PromptTokenIds, SequenceFailure? Failure)
 {
     /// <summary>Creates the state of a new sequence.</summary>
     /// <param name="sequence">The sequence.</param>
-    /// <param name="grammar">The compiled grammar of its sampling, or why there is none.</param>
+    /// <param name="grammar">The compiled grammar of its sampling, or why compiling it failed.</param>
     public static ExecutorSequence Create(in NewSequence sequence, (CompiledGrammar? Grammar, SequenceFailure? Failure) grammar) => new(
         new SamplingState(sequence.Sampling, sequence.Index, sequence.Seed, sequence.PromptTokenIds.Span, grammar: grammar.Grammar),
         sequence.PromptTokenIds,
         grammar.Failure);
 
-    /// <summary>Compiles the grammar of a request. It was compiled before, where the request was checked; here the cache has it.</summary>
-    /// <param name="wanted">Its source; null: any text.</param>
+    /// <summary>Compiles a request's grammar. Validating the request has already compiled it, so it is usually in the cache.</summary>
+    /// <param name="wanted">The grammar's source; null: any text.</param>
     /// <param name="grammars">The compiler; null without a tokenizer.</param>
     public static (CompiledGrammar? Grammar, SequenceFailure? Failure) Compile(ResponseGrammar? wanted, ResponseGrammars? grammars)
     {
@@ -36,7 +36,7 @@ internal readonly record struct ExecutorSequence(SamplingState State, ReadOnlyMe
         }
         catch (Exception)
         {
-            // Other sequences of the step must not fail with it.
+            // A failure here must not fail the step's other sequences.
             return (null, new(EngineErrorKind.GenerationFailed, $"{wanted.Field}: the grammar could not be compiled", wanted.Field));
         }
     }

@@ -1,6 +1,6 @@
 namespace LocalLlm.Execution;
 
-/// <summary>Puts the results of data-parallel groups together, in the order of the step that all of them got.</summary>
+/// <summary>Merges the results of data-parallel groups, in the order of the step that all of them got.</summary>
 /// <param name="groups">Number of groups.</param>
 internal sealed class GroupResults(int groups)
 {
@@ -8,11 +8,11 @@ internal sealed class GroupResults(int groups)
     private readonly int[] _next = new int[groups];
     private readonly StepResult _whole = new();
 
-    /// <summary>Notes a step, which stays unchanged until its result was reported.</summary>
+    /// <summary>Records a step, which must stay unchanged until its result is reported.</summary>
     public void Submit(SchedulerOutput step) => _steps.Enqueue(step);
 
-    /// <summary>The result of the oldest step; it refers to the memory of the groups' results.</summary>
-    /// <param name="results">Of each group.</param>
+    /// <summary>The merged result of the oldest step; it refers to the memory of the groups' results.</summary>
+    /// <param name="results">The result of each group.</param>
     public StepResult Complete(IReadOnlyList<StepResult> results)
     {
         var step = _steps.Dequeue();

@@ -3,24 +3,24 @@ using LocalLlm.Planning;
 
 namespace LocalLlm.Execution;
 
-/// <summary>Chooses where an engine's steps are executed.</summary>
+/// <summary>Chooses the executor of an engine's steps.</summary>
 internal interface IStepExecutorFactory
 {
-    /// <summary>Plans the model. Called on the thread that will make all calls of the executor.</summary>
-    /// <param name="options">What the engine is loaded with.</param>
+    /// <summary>Plans the model. Called on the thread that will make all calls to the executor.</summary>
+    /// <param name="options">The engine's options.</param>
     /// <exception cref="EngineException">The folder is malformed, the options do not fit it, or memory is too small.</exception>
     IExecutorLoader Open(EngineOptions options);
 }
 
-/// <summary>The factory of every engine that names no other.</summary>
+/// <summary>The factory of every engine that does not set another one.</summary>
 internal static class StepExecutorFactory
 {
-    /// <summary>Devices as the options say. Tests run whole suites on another one.</summary>
+    /// <summary>Uses the devices that the options name. Tests replace it to run whole suites on another executor.</summary>
     public static IStepExecutorFactory Default { get; set; } = new DeviceExecutorFactory();
 }
 
 /// <summary>
-/// Executes on the devices that the options name: one on the thread of the engine loop, further ones on threads of their own.
+/// Executes on the devices that the options name: one on the engine loop's thread, each further one on a thread of its own.
 /// </summary>
 internal sealed class DeviceExecutorFactory : IStepExecutorFactory
 {

@@ -10,8 +10,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// What every model is loaded with, whether it generates or embeds: an open device, the open files of the weights, and the context in
-/// which layers register what they need. Owns all of it, but the device only until <see cref="HandOver"/>. One thread.
+/// What loading any model needs, whether it generates or embeds: an open device, the open weight files, and the context in which layers
+/// register the weights that they need. Owns all of these, the device only until <see cref="HandOver"/>. Used by one thread.
 /// </summary>
 internal sealed partial class LoadSession : IDisposable
 {
@@ -21,12 +21,12 @@ internal sealed partial class LoadSession : IDisposable
     private bool _handedOver;
 
     /// <summary>Loads libtorch, opens the device and reads the headers of the weights.</summary>
-    /// <param name="options">Folder and types.</param>
-    /// <param name="rank">Device, threads and the peers.</param>
-    /// <param name="configured">The type that config.json names; null: none.</param>
-    /// <param name="whenUnsaid">The type where neither says one; null: the one most of the weights have.</param>
-    /// <param name="priority">Beside other engines on the device.</param>
-    /// <exception cref="EngineException">Kind ModelFolder or Environment: nothing stays behind.</exception>
+    /// <param name="options">The options: folder and data types.</param>
+    /// <param name="rank">Device, threads and peers.</param>
+    /// <param name="configured">The data type that config.json names; null: none.</param>
+    /// <param name="whenUnsaid">The data type if neither the options nor config.json name one; null: that of most weights.</param>
+    /// <param name="priority">Priority over other engines on the device.</param>
+    /// <exception cref="EngineException">Kind ModelFolder or Environment. Everything opened so far is closed.</exception>
     public LoadSession(EngineOptions options, RankContext rank, ModelDtype? configured, ScalarType? whenUnsaid, DevicePriority priority)
     {
         _options = options;
@@ -47,14 +47,14 @@ internal sealed partial class LoadSession : IDisposable
             DeviceSupport.RequireMemory(options, Ops);
             DeviceSupport.RequireType(options, Ops);
             _checkpoint = options.UsesDummyWeights ? null : Open(options);
-            // A name that is no type was refused with the options.
+            // Validating the options has already refused unknown type names.
             var type = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType()
                 ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : PredominantType(_checkpoint));
             ComputeType = type == ScalarType.BFloat16 && Ops.Features.LacksBFloat16 ? ScalarType.Float16 : type;
             if (type != ComputeType && rank.Rank == 0 && Logger is { } log)
                 LogFloat16(log, rank.Device);
             Context = new(Ops, rank.Tensor, new WeightRegistry(), Ops.ActivationType(ComputeType)) { ExpertRanks = rank.Experts ?? rank.Tensor, Peers = rank.Peers };
-            // Groups of one rank exchange rows and sums by one connection.
+            // If groups have one rank each, rows and sums go over the same connection object.
             foreach (var connection in ((object?[])[rank.Tensor, rank.Experts, rank.Peers, rank.Previous, rank.Next, rank.SampledIds]).OfType<IDeviceBound>().Distinct())
                 connection.Bind(Ops);
         }
@@ -68,18 +68,18 @@ internal sealed partial class LoadSession : IDisposable
     /// <summary>The device.</summary>
     public IDeviceOps Ops { get; }
 
-    /// <summary>What layers are built with.</summary>
+    /// <summary>The context that layers are built with.</summary>
     public LayerContext Context { get; }
 
-    /// <summary>The type asked for; activations may be wider (float16 on a CPU is computed in float32).</summary>
+    /// <summary>The requested data type; activations may be wider (on a CPU, float16 is computed in float32).</summary>
     public ScalarType ComputeType { get; }
 
-    /// <summary>The device's memory as it is now.</summary>
+    /// <summary>The current state of the device's memory.</summary>
     public DeviceMemory Memory =>
         _planned?.Memory ?? Ops.Features.Memory?.Now ?? new(HostMemory.AvailableBytes(), 0, EngineOptionsDefaults.CpuMemoryUtilization);
 
     /// <summary>
-    /// Checks that the weights fit the model that has registered them, without reading them; warnings go to the options' logger.
+    /// Checks, without reading the weights, that they fit the model that has registered them; warnings go to the options' logger.
     /// </summary>
     /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message.</exception>
     public void CheckWeights()
@@ -88,11 +88,11 @@ internal sealed partial class LoadSession : IDisposable
             WeightLoader.Check(Context.Weights, _checkpoint, Logger);
     }
 
-    /// <summary>Reads what has been registered.</summary>
+    /// <summary>Reads the registered weights.</summary>
     /// <param name="packing">Which copies of matrices to keep.</param>
-    /// <param name="progress">Told after every chunk.</param>
-    /// <param name="cancellationToken">Ends loading.</param>
-    /// <exception cref="EngineException">As of <see cref="CheckWeights"/>, or a file cannot be read.</exception>
+    /// <param name="progress">Receives the bytes read, after every chunk.</param>
+    /// <param name="cancellationToken">Cancels loading.</param>
+    /// <exception cref="EngineException">Like <see cref="CheckWeights"/>, or a file cannot be read.</exception>
     public void LoadWeights(WeightPacking packing, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var bytes = progress is null ? null : new BytesRead(progress, _checkpoint is null ? "making dummy weights" : "reading weights");
@@ -106,7 +106,7 @@ internal sealed partial class LoadSession : IDisposable
         WeightLoader.Load(Context.Weights, _checkpoint, Context.ActivationType, staging, bytes, cancellationToken, Logger, packing);
     }
 
-    /// <summary>Whoever asks owns the device from here on.</summary>
+    /// <summary>Hands the device to the caller, who owns it from now on.</summary>
     public IDeviceOps HandOver()
     {
         _handedOver = true;
@@ -123,7 +123,7 @@ internal sealed partial class LoadSession : IDisposable
         (Ops as IDisposable)?.Dispose();
     }
 
-    // libtorch knows nothing of a control group's quota. A smaller number is the application's or the environment's choice.
+    // libtorch ignores a control group's quota. A smaller number than its own is a choice of the application or the environment.
     private static void SetThreads(int threads)
     {
         if (threads > 0)
@@ -132,7 +132,7 @@ internal sealed partial class LoadSession : IDisposable
             set_num_threads(HostCores.Count);
     }
 
-    // Ranks of one process lie side by side.
+    // The ranks of one process are pinned side by side.
     private static int[] CpusOf(RankContext rank)
     {
         var threads = get_num_threads();

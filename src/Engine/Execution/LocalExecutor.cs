@@ -17,10 +17,10 @@ namespace LocalLlm.Execution;
 /// </summary>
 internal sealed unsafe partial class LocalExecutor : IStepExecutor
 {
-    // Logits of a long prompt are read in slices of this many rows, so that they never all exist at once.
+    // Logits of a long prompt are read in slices of this many rows, so that all of them never exist at once.
     public const int PromptLogitsRows = 64;
 
-    // Between two looks at what a busy device has counted.
+    // Steps between two reads of the expert counts of a busy device.
     private const int StepsOfUsage = 64;
 
     private readonly ICausalLanguageModel _model;
@@ -34,30 +34,30 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
     private readonly LogitsGather _gather;
     private readonly Dictionary<long, ExecutorSequence> _sequences = [];
     private readonly SampledTokens _tokens;
-    private readonly List<int> _rows = []; // of the step's tokens those whose logits choose a token
-    private readonly List<int> _wholeRows = []; // of these the ones whose logits are gathered whole
+    private readonly List<int> _rows = []; // the step's tokens whose logits choose a token
+    private readonly List<int> _wholeRows = []; // those of _rows whose logits are gathered whole
     private readonly Queue<SubmittedStep> _submitted = []; // oldest first
     private readonly Stack<SubmittedStep> _spare = [];
     private readonly StepResult _result = new();
     private readonly TokenPrediction? _prediction;
-    private readonly StepPart? _part; // null: there is one data-parallel group
+    private readonly StepPart? _part; // null: only one data-parallel group
     private readonly ILogger? _logger;
     private int _stepsUnread;
     private bool _usageFailed;
 
     /// <summary>Takes over the model, its caches, the device's operations and its recorded steps.</summary>
     /// <param name="model">The model.</param>
-    /// <param name="ops">Its device.</param>
+    /// <param name="ops">The model's device.</param>
     /// <param name="rank">Its place among the ranks.</param>
-    /// <param name="caches">One per attention layer.</param>
+    /// <param name="caches">One cache for each attention layer.</param>
     /// <param name="graphs">Recorded decode steps; null: none.</param>
-    /// <param name="tokens">Where tokens stand that the host does not know yet.</param>
-    /// <param name="logprobsMode">What log-probabilities are taken of.</param>
-    /// <param name="plan">The measured memory.</param>
-    /// <param name="grammars">Compiles the grammars of new sequences, whose cache is shared with those who validate requests; null without
+    /// <param name="tokens">Keeps sampled tokens that the host does not know yet.</param>
+    /// <param name="logprobsMode">What log-probabilities are computed from.</param>
+    /// <param name="plan">The measured memory plan.</param>
+    /// <param name="grammars">Compiles the grammars of new sequences, with a cache shared with the validation of requests; null without
     /// a tokenizer.</param>
-    /// <param name="maxPredicted">Max number of drafts of the model's own layers for a sequence; 0: none.</param>
-    /// <param name="logger">Told of what fails beside the steps; null: nobody is.</param>
+    /// <param name="maxPredicted">Max number of drafts from the model's own layers for a sequence; 0: none.</param>
+    /// <param name="logger">Receives failures outside of steps; null: no log.</param>
     public LocalExecutor(
         ICausalLanguageModel model,
         IDeviceOps ops,
@@ -84,11 +84,11 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         _gather = new(rank.Tensor, ops, model.VocabularySize);
         _prediction = model.Predictor is null ? null : new(model, ops, rank.Tensor, _gather, maxPredicted, plan.MaxModelLen);
         var samplesTokens = ops.Features.TokenSampler is not null;
-        // Devices that choose tokens all choose the same, so that each has its next inputs.
+        // Devices that choose tokens all choose the same ones, so each of them has its next inputs.
         _choosesTokens = model.GivesLogits && (samplesTokens || rank.Tensor.Rank == 0);
         Capabilities = new()
         {
-            // As many as there are stages, each in one of them, and one that waits for the first.
+            // One step in each stage, and one that waits for the first stage.
             MaxStepsInFlight = samplesTokens ? rank.Plan.PipelineParallel + 1 : 1,
             FeedsSampledTokens = tokens.AreFed,
             PromptLengthThreshold = model.PromptLengthThreshold,
@@ -139,7 +139,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         var submitted = _submitted.Dequeue();
         submitted.TryResolve(_ops);
         submitted.WriteTo(_result);
-        // A device that has nothing to do meanwhile tells the newest counts; one that is ahead is asked now and then.
+        // If no step is in flight, read the newest counts; if the device is ahead, read them only now and then.
         if (submitted.Failure is null && !_usageFailed && (_submitted.Count == 0 || ++_stepsUnread >= StepsOfUsage))
             ReadExpertUsage();
         if (_ops.Features.Memory?.TakeGrowth() is { } grown && _logger is not null)
@@ -167,7 +167,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         (_ops as IDisposable)?.Dispose();
     }
 
-    // A metric ends no request: if the card has failed, the next step says so.
+    // A failing metric must not end a request: if the device has failed, the next step reports it.
     private void ReadExpertUsage()
     {
         _stepsUnread = 0;
@@ -195,7 +195,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
     {
         foreach (var id in step.FinishedIds)
             _sequences.Remove(id);
-        // The sequences of one request have one sampling, and come one after another.
+        // The sequences of one request are adjacent and share their sampling parameters, so the grammar is compiled once.
         ValidatedSampling? sampling = null;
         (CompiledGrammar?, SequenceFailure?) grammar = default;
         foreach (var sequence in step.NewSequences)
@@ -241,7 +241,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
             return;
         if (_ops.Features.TokenSampler is { } sampler && !step.SamplesOnHost)
         {
-            // More rows than ever before: the device's buffers may grow only while none of them is in use.
+            // There may be more rows than ever before, and the device's buffers may grow only while no step uses them.
             if (submitted.HasDrafts)
                 ResolveEarlier(submitted);
             sampler.BeginSample(logits, submitted.Batch(), best);
@@ -250,7 +250,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
             return;
         }
 
-        // The host draws by what each sequence has so far, so the tokens of the step before must be known.
+        // Sampling on the host depends on the sequence's tokens so far, so the previous step's tokens must be known.
         ResolveEarlier(submitted);
         logits = logits?.narrow(0, 0, _wholeRows.Count).to(float32).cpu();
         best = best?.cpu();
@@ -258,7 +258,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
             _sampler, logits is null ? null : (float*)logits.DataPointer(), best is null ? [] : new((int*)best.DataPointer(), _rows.Count));
     }
 
-    // Of what all ranks of the group have computed what this one needs: whole rows, and the best token of every row where any row takes it.
+    // Collects from all ranks of the group what this rank needs: whole rows, and the best token of every row if any row needs only that.
     private (Tensor? Whole, Tensor? Best) Gather(Tensor logits)
     {
         if (!_gather.IsSplit)
@@ -302,8 +302,8 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         }
     }
 
-    // The logits of position p judge the prompt's token p + 1; those of its last token belong to the first output. All ranks that give
-    // logits compute the same slices, whatever those that look at them find.
+    // The logits of position p belong to the prompt's token p + 1; those of the last prompt token belong to the first output token. All
+    // ranks that give logits compute the same slices, even if the rank that reads them has found a failure.
     private (IReadOnlyList<TokenLogprobs>? Logprobs, SequenceFailure? Failure) PromptLogprobs(in ScheduledSequence sequence, Tensor hidden, int firstRow)
     {
         var start = Math.Min(sequence.PromptLength, sequence.FirstPosition + 1);

@@ -5,7 +5,7 @@ namespace LocalLlm.Execution;
 /// <summary>Refuses a context that is longer than the model's.</summary>
 internal static class ModelLengths
 {
-    /// <summary>Refuses texts longer than an encoder takes.</summary>
+    /// <summary>Refuses a length that is greater than an encoder's.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void Check(EngineOptions options, int longest) =>
         Check(options, longest, $"takes texts of up to {longest} tokens (config.json, sentence_bert_config.json)");

@@ -11,27 +11,27 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// From a model folder and options to a planned, then loaded, executor. Planning reads headers only. One instance serves one rank and must
-/// be used from the executor's thread. Owns everything it has opened until <see cref="Load"/> hands it to the executor.
+/// Turns a model folder and options into a planned, then loaded, executor. Planning reads only headers. One instance serves one rank and
+/// must be used on the executor's thread. It owns everything it has opened until <see cref="Load"/> hands it to the executor.
 /// </summary>
 internal sealed partial class ModelLoader : IExecutorLoader
 {
-    // What the driver keeps for the recorded steps of every 256 sequences.
+    // Driver memory for the recorded steps of every 256 sequences.
     private const long GraphAllowance = 256L << 20;
 
     private readonly EngineOptions _options;
     private readonly RankContext _rank;
     private readonly LoadSession _session;
     private readonly WeightPacking _packing;
-    private readonly ExpertRebalancing? _rebalancing; // null: experts stay
+    private readonly ExpertRebalancing? _rebalancing; // null: experts are not moved
     private ICausalLanguageModel? _model;
-    private int _recordedRows; // of the largest step that is recorded, where any is; before the weights are loaded as many as there may be
+    private int _recordedRows; // rows of the largest recorded step; before the weights are loaded, the upper limit
     private bool _handedOver; // to the executor
 
     /// <summary>Reads config.json and the headers of the weights, builds the model without weights, and plans the memory.</summary>
     /// <exception cref="EngineException">The folder is malformed, the options do not fit it, or memory is too small.</exception>
-    /// <param name="options">What the engine is loaded with.</param>
-    /// <param name="rank">This rank, owned from here on; null: the only one.</param>
+    /// <param name="options">The engine's options.</param>
+    /// <param name="rank">This rank, owned by the loader; null: the only rank.</param>
     public ModelLoader(EngineOptions options, RankContext? rank = null)
     {
         _options = options;
@@ -64,7 +64,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
         }
     }
 
-    /// <summary>Its place among the ranks.</summary>
+    /// <summary>The rank's place and peers.</summary>
     public RankContext Rank => _rank;
 
     /// <inheritdoc/>
@@ -74,17 +74,17 @@ internal sealed partial class ModelLoader : IExecutorLoader
     public ScalarType ComputeType => _session.ComputeType;
 
     /// <summary>
-    /// Where the memory goes: an estimate, on a device with memory of its own replaced by what was measured once the model is loaded.
+    /// How the memory is used. At first an estimate; on a device with memory of its own, the measured plan once the model is loaded.
     /// </summary>
     public MemoryPlan Plan { get; private set; }
 
     /// <inheritdoc/>
     public void CheckWeights() => _session.CheckWeights();
 
-    /// <summary>Reads the weights, allocates the KV cache, and records decode steps where model and device can.</summary>
+    /// <summary>Reads the weights, allocates the KV cache, and records decode steps if the model and the device can.</summary>
     /// <param name="grammars">Compiles the grammars of new sequences; null without a tokenizer.</param>
     /// <param name="progress">Receives phases and bytes.</param>
-    /// <param name="cancellationToken">Gives up loading.</param>
+    /// <param name="cancellationToken">Cancels loading.</param>
     /// <exception cref="EngineException">The weights do not fit the configuration.</exception>
     IStepExecutor IExecutorLoader.Load(ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken) =>
         Load(grammars, progress, cancellationToken);
@@ -94,7 +94,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         _session.LoadWeights(_packing, progress, cancellationToken);
-        // The stage that drafts records nothing, and ranks agree on the smallest number: steps are padded alike on all stages.
+        // A stage that drafts records no steps. Ranks agree on the smallest number, because steps are padded alike on all stages.
         _recordedRows = model.Predictor is not null ? 0 : Math.Min(MaxNumSeqs, model.MaxRecordedRows);
         PrepareFp8();
         if (_session.Ops.Features.Memory is { } memory)
@@ -145,8 +145,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
     private int MaxNumSeqs => _options.RunningSequences;
 
-    // Where 8-bit floats are widened by plain operations (many rows, float32, odd blocks) they allocate in every step, which no recording
-    // can repeat; a recorded step gives logits, and not what drafts are made of.
+    // If plain operations widen 8-bit floats (for many rows, float32, unusual block sizes), they allocate in every step, which a recording
+    // cannot replay. A recorded step yields only logits, and not the hidden states that drafts need.
     private IGraphCapture? Recorder(ICausalLanguageModel model) =>
         model.Predictor is null && _recordedRows > 0 && _rank.RecordsSteps && !WidensFully ? _session.Ops.Features.GraphCapture : null;
 
@@ -183,7 +183,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
     [LoggerMessage(15, LogLevel.Warning, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}, but there are no kernels for them on {Device}: every product widens its matrix first, which is slow, and no step is recorded.")]
     private static partial void LogWidensFully(ILogger logger, string scaleOf, string device);
 
-    // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache.
+    // With the weights loaded, runs the largest step and gives the remaining memory to the KV cache.
     private void Measure(ICausalLanguageModel model, IDeviceMemory memory, IProgress<LoadProgress>? progress)
     {
         memory.ReleaseUnused();
@@ -195,7 +195,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
         var gather = new LogitsGather(_rank.Tensor, _session.Ops, model.VocabularySize);
         StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, _options.SampledRows, gather, rows);
         model.ForgetExpertUsage();
-        // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
+        // Ranks that share a device see each other's memory. After this meeting all have run their step, and each counts its share.
         _rank.Memory?.Meet();
         Plan = MakePlan(model, Plan.MaxModelLen, memory.Now.UsedBytes / _rank.RanksOnDevice);
     }
@@ -210,7 +210,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
     private WeightPacking ChoosePacking()
     {
-        // Second copies only where both together leave at least half of the budget to the KV cache.
+        // Keeps second copies only if they and the weights together leave at least half of the budget to the KV cache.
         var gains = _session.Ops.Features.DecodeCopyTypes.Contains(ActivationType);
         var memory = _session.Memory;
         return gains && _session.Context.Weights.Bytes(ActivationType, WeightPacking.DecodeCopies) < AvailableBytes(memory) * Utilization(memory) / 2
@@ -219,17 +219,17 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
     private double Utilization(DeviceMemory memory) => _options.GpuMemoryUtilization ?? memory.DefaultUtilization;
 
-    // Of memory that several ranks share, this one's part.
+    // This rank's share of memory that several ranks share.
     private long AvailableBytes(DeviceMemory memory) => memory.AvailableBytes / _rank.RanksOnDevice;
 
-    // When experts change places: the rank has copies of all experts of a layer at most, beside what they replace.
+    // Memory for moving experts: at most copies of all of the rank's experts of one layer, beside the ones they replace.
     private long MovedBytes => _rebalancing?.Layers.Max(layer => (long?)_session.Context.Weights.Bytes(ActivationType, _packing, layer.Prefix + ".")) ?? 0;
 
-    // usedBytes: all that is taken of a device's own memory once the largest step has run; null: not measured.
+    // usedBytes: all used memory of a device with memory of its own, after the largest step has run; null: not measured.
     private MemoryPlan MakePlan(ICausalLanguageModel model, int longest, long? usedBytes = null)
     {
         var elementSize = ActivationType.ElementSize();
-        // Of the last stage alone.
+        // Only the last stage has logits.
         var logits = _rank.Place.Stage == _rank.Plan.PipelineParallel - 1 ? (long)_options.SampledRows * Config.VocabSize * (elementSize + sizeof(float)) : 0;
         var memory = _session.Memory;
         var weights = _session.Context.Weights.Bytes(ActivationType, _packing);

@@ -8,13 +8,13 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Turns a step of the scheduler into the model's inputs and runs the model. Owns the buffers of the inputs, not the model.
+/// Turns a step of the scheduler into the model's inputs and runs the model. Owns the input buffers, but not the model.
 /// </summary>
 /// <param name="model">The model.</param>
-/// <param name="ops">Its device.</param>
-/// <param name="caches">One per attention layer.</param>
-/// <param name="graphs">Recorded decode steps, owned from here on; null: none.</param>
-/// <param name="rows">The tokens of every data-parallel group of the step that runs; null: there is one group.</param>
+/// <param name="ops">The model's device.</param>
+/// <param name="caches">One cache for each attention layer.</param>
+/// <param name="graphs">Recorded decode steps, owned by this object; null: none.</param>
+/// <param name="rows">The number of tokens of every data-parallel group in the running step; null: only one group.</param>
 internal sealed class ModelRunner(
     ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs, GroupRows? rows) : IDisposable
 {
@@ -23,15 +23,15 @@ internal sealed class ModelRunner(
     private readonly NativeBuffer<int> _logitsRows = new();
     private Tensor? _graphLogits;
 
-    /// <summary>What the last step's layers knew of it, for further ones.</summary>
+    /// <summary>The context that the last step's layers ran in, for further layers.</summary>
     public ForwardContext Context => field ??= new(_metadata, caches) { Rows = rows };
 
     /// <summary>
-    /// The residual stream of all tokens of the step: [tokens, hidden], in the order of its sequences; null where a recorded step has given
-    /// the logits of all rows already.
+    /// Computes the residual stream of all tokens of the step: [tokens, hidden], in the order of its sequences. Null if a recorded step
+    /// has already computed the logits of all rows.
     /// </summary>
     /// <param name="step">The step.</param>
-    /// <param name="sampled">Where tokens stand that are not known yet.</param>
+    /// <param name="sampled">The sampled tokens that the host does not know yet.</param>
     public Tensor? Forward(SchedulerOutput step, SampledTokens sampled)
     {
         Prepare(step, sampled);
@@ -48,8 +48,8 @@ internal sealed class ModelRunner(
     }
 
     /// <summary>
-    /// Logits of some rows, ascending and distinct, of what <see cref="Forward"/> gave: [at least rows, this rank's part of the
-    /// vocabulary] in the activation type.
+    /// Computes the logits of some rows (ascending and distinct) of the result of <see cref="Forward"/>: [at least rows, this rank's part
+    /// of the vocabulary] in the activation type.
     /// </summary>
     public Tensor ComputeLogits(Tensor? hidden, ReadOnlySpan<int> rows)
     {
@@ -58,7 +58,7 @@ internal sealed class ModelRunner(
         if (rows.Length == hidden.size(0))
             return model.ComputeLogits(hidden);
 
-        // Of a number of rows that recorded steps have too: a product of a new size costs milliseconds the first time.
+        // Pad to a number of rows that recorded steps have too: the first product of a new size costs milliseconds.
         _logitsRows.Clear();
         _logitsRows.AddRange(rows);
         for (var padding = (graphs?.PaddedRows(rows.Length) ?? rows.Length) - rows.Length; padding > 0; padding--)
@@ -75,12 +75,12 @@ internal sealed class ModelRunner(
         _logitsRows.Dispose();
     }
 
-    // Every row's logits are wanted, and nothing else: the steps that are recorded.
+    // The kind of step that is recorded: it needs the logits of every row, and nothing else.
     private bool IsDecode(SchedulerOutput step)
     {
         foreach (var sequence in step.Sequences)
         {
-            // Such a token takes a position that was written for this step; a record does not fetch it.
+            // The rotary position of such a token is written anew for this step, and a recording does not read it.
             if (sequence.FirstPosition < sequence.PromptLength && sequence.PromptLength > model.PromptLengthThreshold)
                 return false;
             if (sequence.TokenIds.Length != 1 || !sequence.SamplesToken || sequence.NeedsPromptLogits)

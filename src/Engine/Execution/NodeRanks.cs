@@ -6,7 +6,7 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution;
 
-/// <summary>The ranks of one process: their devices and what connects them. Owned by those that take the contexts.</summary>
+/// <summary>The ranks of one process: their devices and connections. Whoever takes a context owns it.</summary>
 internal sealed class NodeRanks
 {
     private const string CommunicatorIds = "nccl";
@@ -15,20 +15,20 @@ internal sealed class NodeRanks
 
     private NodeRanks(IReadOnlyList<RankContext> ranks, ThreadAgreement agreement) => (Ranks, _agreement) = (ranks, agreement);
 
-    /// <summary>In order; the first is this process's first rank.</summary>
+    /// <summary>The contexts in rank order; the first is this process's first rank.</summary>
     public IReadOnlyList<RankContext> Ranks { get; }
 
     /// <summary>Creates the contexts of a node's ranks.</summary>
     /// <param name="plan">How the model is spread.</param>
-    /// <param name="node">Which node this is.</param>
-    /// <param name="devices">A device for each of its ranks, in order.</param>
-    /// <param name="numThreads">CPU threads of all of them together; 0: as many as this process has cores
+    /// <param name="node">This node's index.</param>
+    /// <param name="devices">A device for each of the node's ranks, in order.</param>
+    /// <param name="numThreads">CPU threads of all these ranks together; 0: as many as this process has cores
     /// (<see cref="HostCores"/>).</param>
-    /// <param name="peers">The other nodes; null: this is the only one.</param>
-    /// <param name="processes">Nodes with as many ranks each that share this host, this one among them: a CPU's cores and memory are
-    /// divided by them.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions: the devices cannot work together. Kind Environment: one of them is not
-    /// there.</exception>
+    /// <param name="peers">The other nodes; null: none.</param>
+    /// <param name="processes">Number of nodes that share this host, including this one, with as many ranks each. They divide a CPU's
+    /// cores and memory.</param>
+    /// <exception cref="EngineException">Kind InvalidOptions: the devices cannot work together. Kind Environment: a device does not
+    /// exist.</exception>
     public static NodeRanks Create(
         ParallelPlan plan, int node, IReadOnlyList<string> devices, int numThreads, INodePeers? peers = null, int processes = 1)
     {
@@ -65,7 +65,7 @@ internal sealed class NodeRanks
         ICollectives Collectives(RankPlace place) => gpus is not null ? gpus.Tensor(place) :
             plan.TensorParallel == 1 ? new SingleRankCollectives() : Of(groups, (place.Stage, place.Group), plan.TensorParallel, place.TensorRank);
 
-        // A rank's end of what connects some ranks.
+        // A rank's member of a group, which is created on first use.
         static ICollectives Of<T>(Dictionary<T, IReadOnlyList<ThreadCollectives>> all, T key, int size, int rank)
             where T : notnull
         {
@@ -74,7 +74,7 @@ internal sealed class NodeRanks
             return group[rank];
         }
 
-        // Between the last stage and the first, where both are here.
+        // The link between the last stage and the first, if both are on this node.
         IPipelineLink? IdLinkOf(RankPlace place)
         {
             var first = place.Rank % plan.RanksPerStage;
@@ -88,7 +88,7 @@ internal sealed class NodeRanks
             return link;
         }
 
-        // The receiving end of the link on which a rank sends.
+        // The receiving end of the link that a rank sends on.
         IPipelineLink LinkTo(int rank) => gpus?.FindLink(rank)?.Receiver ?? LinkFrom(rank);
 
         IPipelineLink LinkFrom(int rank)
@@ -106,20 +106,20 @@ internal sealed class NodeRanks
         }
     }
 
-    /// <summary>The devices of a node's ranks, as the options name them.</summary>
-    /// <param name="options">A list of devices, or one name for all.</param>
+    /// <summary>The devices of a node's ranks, from the options.</summary>
+    /// <param name="options">Options with a list of devices, or one name for all.</param>
     /// <param name="count">Number of ranks.</param>
     public static IReadOnlyList<string> DevicesOf(EngineOptions options, int count) =>
         options.Devices?.Select(device => DeviceRegistry.NameOf(device, 0)).ToList() ?? [.. Enumerable.Range(0, count).Select(index => DeviceRegistry.NameOf(options.Device, index))];
 
-    /// <summary>Frees the connections of ranks that nobody has taken.</summary>
+    /// <summary>Frees the connections of ranks that no executor has taken, from an index on.</summary>
     public void DisposeFrom(int index)
     {
         foreach (var rank in Ranks.Skip(index))
             rank.Dispose();
     }
 
-    /// <summary>Ends everything that waits on any of the ranks.</summary>
+    /// <summary>Ends every wait on any of the ranks.</summary>
     public void Abort(Exception reason)
     {
         _agreement.Abort(reason);

@@ -6,8 +6,8 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// An encoder whose layers are split over several ranks: the first on the calling thread, every other one on a thread of its own. The first
-/// rank alone has the heads' results.
+/// An encoder whose layers are split over several ranks: the first on the calling thread, each other one on a thread of its own. Only the
+/// first rank has the heads' results.
 /// </summary>
 internal sealed class ParallelEncoderExecutor : IEncoderExecutor
 {
@@ -34,7 +34,7 @@ internal sealed class ParallelEncoderExecutor : IEncoderExecutor
     public TimeSpan? StepTimeout => _first.StepTimeout;
 
     /// <summary>Loads a model folder over the ranks that the options ask for.</summary>
-    /// <exception cref="EngineException">ModelFolder, InvalidOptions or Environment: nothing stays behind.</exception>
+    /// <exception cref="EngineException">ModelFolder, InvalidOptions or Environment. Everything loaded so far is freed.</exception>
     public static IEncoderExecutor Create(EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var plan = new ParallelPlan(options.TensorParallel, 1, 1);

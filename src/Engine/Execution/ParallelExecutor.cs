@@ -4,8 +4,8 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// All ranks as one executor: each gets every step. The first rank of this process runs on the thread of the engine loop, the others
-/// elsewhere. One rank of each data-parallel group chooses tokens and answers for the group's part of the step; when one fails, none can go
+/// Makes all ranks one executor: each gets every step. The first rank of this process runs on the engine loop's thread, the others
+/// elsewhere. One rank of each data-parallel group chooses tokens and reports the group's part of the step. If one rank fails, none can go
 /// on.
 /// </summary>
 internal sealed class ParallelExecutor : IStepExecutor
@@ -14,15 +14,15 @@ internal sealed class ParallelExecutor : IStepExecutor
     private readonly IReadOnlyList<IRankExecutor> _others;
     private readonly IReadOnlyList<IRankExecutor?> _sampling;
     private readonly StepResult[] _ofGroups;
-    private readonly GroupResults? _results; // null: there is one group
+    private readonly GroupResults? _results; // null: only one group
     private readonly Action<Exception> _abort;
 
     /// <summary>Takes over loaded ranks.</summary>
     /// <param name="first">The rank on this thread.</param>
     /// <param name="others">All others.</param>
-    /// <param name="sampling">For each data-parallel group the one of them that chooses its tokens; null: the first does.</param>
-    /// <param name="stages">Pipeline stages.</param>
-    /// <param name="abort">Ends what waits on any rank.</param>
+    /// <param name="sampling">For each data-parallel group the rank that chooses its tokens; null: the first rank does.</param>
+    /// <param name="stages">Number of pipeline stages.</param>
+    /// <param name="abort">Ends every wait on any rank.</param>
     public ParallelExecutor(
         IStepExecutor first, IReadOnlyList<IRankExecutor> others, IReadOnlyList<IRankExecutor?> sampling, int stages, Action<Exception> abort)
     {
@@ -33,7 +33,7 @@ internal sealed class ParallelExecutor : IStepExecutor
         var feeds = all.TrueForAll(one => one.FeedsSampledTokens);
         Capabilities = first.Capabilities with
         {
-            // With tokens that the host does not know one more waits for the first stage, which so never waits for the host.
+            // If devices feed tokens, one more step waits for the first stage, which then never waits for the host.
             MaxStepsInFlight = stages == 1 ? all.Min(one => one.MaxStepsInFlight) : feeds ? stages + 1 : stages,
             PipelineStages = stages,
             DataParallel = sampling.Count,
@@ -79,7 +79,7 @@ internal sealed class ParallelExecutor : IStepExecutor
     /// <inheritdoc/>
     public void Dispose()
     {
-        // None of them waits for another any more, and all are freed at the same time.
+        // After this no rank waits for another, and all of them end at the same time.
         Abort(new RankFailedException("The engine has ended.", null));
         foreach (var rank in _others)
             rank.Stop();
@@ -100,7 +100,7 @@ internal sealed class ParallelExecutor : IStepExecutor
             throw new AggregateException("Not all ranks could be freed.", failures);
     }
 
-    // The result of the rank that chooses a group's tokens; others' say nothing.
+    // Keeps the result if the rank chooses a group's tokens; other ranks' results are not used.
     private void Keep(IRankExecutor? rank, StepResult result)
     {
         for (var group = 0; group < _sampling.Count; group++)
@@ -119,14 +119,14 @@ internal sealed class ParallelExecutor : IStepExecutor
         catch (Exception failure)
         {
             _abort(failure);
-            // What a rank says of another is not the cause.
+            // If this rank only reports another rank's failure, throw that failure.
             if (failure is RankFailedException { InnerException: { } cause } and not { InnerException: RankFailedException })
                 ExceptionDispatchInfo.Throw(cause);
             throw;
         }
     }
 
-    // The step of a rank that failed is out of step with the others.
+    // A rank whose step failed is no longer in step with the others.
     private static StepResult Sound(StepResult result) =>
         result.Failure is { } failure ? throw new StepFailedException(failure.Details) : result;
 }

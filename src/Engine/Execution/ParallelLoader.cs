@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Plans and loads the ranks of this process: the first on the calling thread, every other one on a thread of its own. Each reads its own
-/// slices of the weights.
+/// Plans and loads the ranks of this process: the first on the calling thread, each other one on a thread of its own. Each reads only its
+/// own slices of the weights.
 /// </summary>
 internal sealed class ParallelLoader : IExecutorLoader
 {
@@ -17,13 +17,13 @@ internal sealed class ParallelLoader : IExecutorLoader
     private readonly CpuThreadSetting _threads;
     private readonly ModelLoader? _first;
     private readonly List<(RankThread Thread, RankContext Rank)> _others = [];
-    private readonly List<(RankThread Thread, ModelLoader Loader)> _loaders = []; // of the other ranks
+    private readonly List<(RankThread Thread, ModelLoader Loader)> _loaders = []; // one for each of the other ranks
     private bool _handedOver;
 
-    /// <summary>Plans every rank; nothing is loaded.</summary>
-    /// <param name="options">What the engine is loaded with.</param>
+    /// <summary>Plans every rank without loading it.</summary>
+    /// <param name="options">The engine's options.</param>
     /// <param name="node">The ranks of this process.</param>
-    /// <exception cref="EngineException">As of <see cref="ModelLoader"/>, for the first rank that cannot be planned.</exception>
+    /// <exception cref="EngineException">Like <see cref="ModelLoader"/>, for the first rank that cannot be planned.</exception>
     public ParallelLoader(EngineOptions options, NodeRanks node)
     {
         _node = node;
@@ -31,7 +31,7 @@ internal sealed class ParallelLoader : IExecutorLoader
         var taken = 0;
         try
         {
-            // What is wrong with the model or the options is so on all ranks.
+            // A fault of the model or the options would show on all ranks, so plan the first rank alone first.
             taken++;
             _first = new(options, node.Ranks[0]);
             var quiet = options with { LoggerFactory = null };
@@ -60,7 +60,7 @@ internal sealed class ParallelLoader : IExecutorLoader
     /// <inheritdoc/>
     public MemoryPlan Plan => Plans.MinBy(plan => plan.NumBlocks)!;
 
-    /// <summary>Of every rank of this process, in order.</summary>
+    /// <summary>The plan of every rank of this process, in order.</summary>
     public IReadOnlyList<MemoryPlan> Plans => [.. _loaders.Select(other => other.Loader).Prepend(_first!).Select(loader => loader.Plan)];
 
     /// <inheritdoc/>
@@ -80,9 +80,9 @@ internal sealed class ParallelLoader : IExecutorLoader
     /// <inheritdoc/>
     public IStepExecutor Load(ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
-        // Before any rank waits for another one.
+        // Check before any rank waits for another one.
         CheckWeights();
-        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken); // of all ranks, when one has failed
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken); // ends all ranks when one has failed
         var registration = ending.Token.Register(() => _node.Abort(new OperationCanceledException("The load was given up.")));
         var loading = _loaders.Select(other => other.Thread.LoadAsync(() => other.Loader.Load(GrammarsOf(other.Loader.Rank), progress: null, ending.Token))).ToList();
         LocalExecutor? first = null;
@@ -99,7 +99,7 @@ internal sealed class ParallelLoader : IExecutorLoader
         }
 
         failures.AddRange(loading.Select(FailureOf));
-        // From here on a cancelled token ends nothing any more, unless it was cancelled already.
+        // From here on, cancelling the token has no effect unless it happened before.
         registration.Dispose();
         try
         {
@@ -117,8 +117,8 @@ internal sealed class ParallelLoader : IExecutorLoader
         _handedOver = true;
         return new ParallelExecutor(first!, [.. _others.Select(other => other.Thread)], [.. sampling], plan.PipelineParallel, _node.Abort);
 
-        // One that samples has those that requests were checked with; others that do, as devices may or groups, compile again on their
-        // threads.
+        // The sampling rank shares the grammars that validated the requests. Other ranks that sample (on devices, or for other groups)
+        // compile them again on their own threads.
         ResponseGrammars? GrammarsOf(RankContext rank) => rank.Rank == rank.Plan.SamplingRank ? grammars : grammars?.ForAnotherThread();
     }
 
@@ -152,14 +152,14 @@ internal sealed class ParallelLoader : IExecutorLoader
         _loaders.Clear();
     }
 
-    // Waits.
+    // Waits for the task.
     private static Exception? FailureOf<T>(Task<T> task)
     {
         ((IAsyncResult)task).AsyncWaitHandle.WaitOne();
         return task.Exception?.InnerException;
     }
 
-    // What was first to go wrong rather than what others say of it.
+    // Throws the first failure rather than what other ranks report about it.
     private static void ThrowCause(IReadOnlyList<Exception?> failures, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();

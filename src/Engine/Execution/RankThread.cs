@@ -5,12 +5,12 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// A rank on a thread of its own, which owns the rank's device for its whole life: it plans, loads, runs every step and frees it. The calls
-/// of the engine loop are repeated there in the same order.
+/// A rank on a thread of its own, which owns the rank's device for its whole life: it plans, loads, runs every step and frees the device.
+/// It repeats the engine loop's calls in the same order.
 /// </summary>
 internal sealed class RankThread : IRankExecutor
 {
-    // One that is still not back hangs in its device, and is left behind.
+    // A thread that has not ended by then hangs in its device and is abandoned.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
     private readonly BlockingCollection<Action> _work = [];
@@ -22,8 +22,8 @@ internal sealed class RankThread : IRankExecutor
     private Exception? _notFreed;
 
     /// <summary>Starts the thread.</summary>
-    /// <param name="rank">Its rank, for its name.</param>
-    /// <param name="failed">Ends the other ranks, which may wait for this one; called on this thread.</param>
+    /// <param name="rank">The rank, which names the thread.</param>
+    /// <param name="failed">Ends the other ranks, which may be waiting for this one; called on this thread.</param>
     public RankThread(int rank, Action<Exception> failed)
     {
         _failed = failed;
@@ -37,7 +37,7 @@ internal sealed class RankThread : IRankExecutor
     /// <summary>Why the rank cannot go on; null: it can.</summary>
     public Exception? Failure => _failure;
 
-    /// <summary>Runs something on the thread. A failure ends the other ranks and comes back.</summary>
+    /// <summary>Runs a function on the thread. A failure ends the other ranks and also faults the returned task.</summary>
     public Task<T> RunAsync<T>(Func<T> work)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -56,7 +56,7 @@ internal sealed class RankThread : IRankExecutor
         return done.Task;
     }
 
-    /// <summary>Loads the executor on the thread, which owns it from then on.</summary>
+    /// <summary>Loads the executor on the thread, which then owns it.</summary>
     public Task<ExecutorCapabilities> LoadAsync(Func<IStepExecutor> load) => RunAsync(() =>
     {
         _executor = new StepWindow(load());
@@ -94,10 +94,10 @@ internal sealed class RankThread : IRankExecutor
         _executor?.Abort(reason);
     }
 
-    /// <summary>Lets the thread end: it frees the device.</summary>
+    /// <summary>Lets the thread end, which frees the device.</summary>
     public void Stop() => _work.CompleteAdding();
 
-    /// <summary>Waits for the thread's end for at most ten seconds; a thread that hangs in its device is left behind.</summary>
+    /// <summary>Waits at most ten seconds for the thread to end; a thread that hangs in its device is abandoned.</summary>
     public void Dispose()
     {
         Stop();
@@ -111,7 +111,7 @@ internal sealed class RankThread : IRankExecutor
 
     private void Do(Action<IStepExecutor> call) => _work.Add(() =>
     {
-        // After a failure nothing is tried again: the others have been ended.
+        // After a failure no more work is done: the other ranks have been ended.
         if (_failure is not null)
             return;
         try
@@ -136,7 +136,7 @@ internal sealed class RankThread : IRankExecutor
         }
         catch (Exception failure)
         {
-            // A device that has failed may fail again when it is freed.
+            // Freeing a device that has failed may fail again.
             _notFreed = failure;
         }
     }

@@ -5,9 +5,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Where the tokens stand on this device that a step takes as inputs before the host knows them. With one stage they stay where the device
-/// has sampled them. With several the last stage sends the ids of every step to the first, which keeps those of as many steps as there are
-/// stages; only the first has the embedding.
+/// Finds, on this device, sampled tokens that are inputs of a step before the host knows them. With one stage, they stay where the device
+/// sampled them. With several, the last stage sends the ids of every step to the first, because only the first has the embedding. The
+/// first stage keeps the ids of as many steps as there are stages.
 /// </summary>
 internal sealed class SampledTokens
 {
@@ -16,35 +16,35 @@ internal sealed class SampledTokens
     private readonly bool _receives;
     private readonly int _stages;
     private readonly int _rowsOfStep;
-    private readonly Dictionary<long, Place> _places = []; // by sequence: its latest token
-    private readonly Queue<(long Step, int Rows)> _sent = []; // by the last stage, and not received yet; oldest first
+    private readonly Dictionary<long, Place> _places = []; // the latest token of each sequence
+    private readonly Queue<(long Step, int Rows)> _sent = []; // steps whose ids the last stage sends and this one has not received; oldest first
     private long _numSteps;
 
-    /// <summary>Creates room on the first of several stages, which must be before steps are recorded.</summary>
-    /// <param name="rank">Its place among the ranks, and the link between the last stage and the first.</param>
-    /// <param name="sampler">The device's; null: the host samples.</param>
-    /// <param name="maxRows">Max number of rows that are sampled in a step.</param>
+    /// <summary>Reserves room on the first of several stages; this must happen before steps are recorded.</summary>
+    /// <param name="rank">This rank's place, with the link between the last stage and the first.</param>
+    /// <param name="sampler">The device's sampler; null: the host samples.</param>
+    /// <param name="maxRows">Max number of sampled rows in a step.</param>
     public SampledTokens(RankContext rank, ITokenSampler? sampler, int maxRows)
     {
         (_sampler, _stages, _rowsOfStep) = (sampler, rank.Plan.PipelineParallel, maxRows);
         _link = sampler is null ? null : rank.SampledIds;
         _receives = _link is not null && rank.Place.Stage == 0;
-        // Those between pass on what they are given.
+        // Stages in between only pass on what they receive.
         var isBetween = rank.Place.Stage > 0 && rank.Place.Stage < _stages - 1;
         AreFed = sampler is not null && (_stages == 1 || isBetween || _link is not null);
         if (_receives)
             sampler!.Reserve(_stages * maxRows);
     }
 
-    /// <summary>Whether steps may have tokens as inputs that the host does not know, as far as this rank is concerned.</summary>
+    /// <summary>Whether this rank supports steps whose input tokens the host does not know.</summary>
     public bool AreFed { get; }
 
-    /// <summary>The row, as <see cref="SampledInput"/> names it, of the latest token that was sampled for a sequence.</summary>
+    /// <summary>The row, in the numbering of <see cref="SampledInput"/>, of a sequence's latest sampled token.</summary>
     public int RowOf(long sequenceId) => RowOf(_places[sequenceId]);
 
     /// <summary>
-    /// Before a step's inputs are laid out: has the device wait for the ids that the step takes, and for those that were sampled as many
-    /// steps ago as there are stages, whose place the step's own will take.
+    /// Called before a step's inputs are laid out. Makes the device wait for the ids that the step takes as inputs, and for the ids
+    /// sampled as many steps ago as there are stages, whose place this step's ids will take.
     /// </summary>
     public void Receive(SchedulerOutput step)
     {
@@ -65,7 +65,7 @@ internal sealed class SampledTokens
         }
     }
 
-    /// <summary>Notes where a step's tokens will stand, once its inputs have been laid out. Every rank gets every step.</summary>
+    /// <summary>Records where a step's tokens will be, once its inputs have been laid out. Every rank gets every step.</summary>
     public void Note(SchedulerOutput step)
     {
         foreach (var id in step.FinishedIds)
@@ -75,7 +75,7 @@ internal sealed class SampledTokens
         {
             if (!sequence.SamplesToken)
                 continue;
-            // The token after a draft is no input of a step ahead: it may not be the next one.
+            // A token sampled with drafts is not an input of a step that runs ahead: it may not be the next token.
             if (sequence.NumDrafts == 0)
                 _places[sequence.SequenceId] = new(_numSteps, rows);
             rows += 1 + sequence.NumDrafts;
@@ -86,8 +86,8 @@ internal sealed class SampledTokens
         _numSteps++;
     }
 
-    /// <summary>On the last of several stages, once the device has begun to sample.</summary>
-    /// <param name="rows">Rows that are sampled.</param>
+    /// <summary>Called on the last of several stages once the device has begun to sample: sends the ids to the first stage.</summary>
+    /// <param name="rows">Number of sampled rows.</param>
     public void Send(int rows)
     {
         if (_link is null || _receives)
@@ -98,6 +98,6 @@ internal sealed class SampledTokens
 
     private int RowOf(Place place) => ((int)(place.Step % _stages) * _rowsOfStep) + place.Row;
 
-    // A row of those that a step samples.
+    // One of the rows that a step samples.
     private readonly record struct Place(long Step, int Row);
 }

@@ -2,10 +2,10 @@ using LocalLlm.Models;
 
 namespace LocalLlm.Execution;
 
-/// <summary>Refuses a way to draft that a model does not have.</summary>
+/// <summary>Refuses a drafting method that the model does not support.</summary>
 internal static class SpeculationSupport
 {
-    /// <summary>Refuses drafts of the model's own where it has no layers for them.</summary>
+    /// <summary>Refuses drafts by the model itself if it has no layers for them.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void Check(EngineOptions options, ModelConfig config)
     {

@@ -1,5 +1,5 @@
 namespace LocalLlm.Execution;
 
-/// <summary>A failure on the executor's side, as the engine loop logs it.</summary>
-/// <param name="details">What the executor said of it.</param>
+/// <summary>A failure on the executor's side, for the engine loop's log.</summary>
+/// <param name="details">The executor's description of the failure.</param>
 internal sealed class StepFailedException(string details) : Exception(details);

@@ -2,7 +2,7 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution;
 
-/// <summary>What of each step a data-parallel group computes itself, as a step of its own, and how many tokens every group has.</summary>
+/// <summary>Extracts from each step the part that a data-parallel group computes, and the number of tokens of every group.</summary>
 /// <param name="group">The group.</param>
 /// <param name="groups">Number of groups.</param>
 internal sealed class StepPart(int group, int groups)
@@ -10,10 +10,10 @@ internal sealed class StepPart(int group, int groups)
     private readonly SchedulerOutput _own = new();
     private readonly HashSet<long> _ids = [];
 
-    /// <summary>Tokens of all groups in the latest step.</summary>
+    /// <summary>Number of tokens of every group in the latest step.</summary>
     public GroupRows Rows { get; } = new(group, groups);
 
-    /// <summary>The group's part, which may have no sequences; valid until the next call.</summary>
+    /// <summary>The group's part as a step, which may have no sequences; valid until the next call.</summary>
     public SchedulerOutput Of(SchedulerOutput step)
     {
         _own.Clear();
@@ -29,7 +29,7 @@ internal sealed class StepPart(int group, int groups)
             _ids.Add(sequence.SequenceId);
         }
 
-        // A sequence is new in the step that computes its first tokens.
+        // A sequence is announced in the step that computes its first tokens.
         _own.NewSequences.AddRange(step.NewSequences.Where(sequence => _ids.Contains(sequence.Id)));
         _own.FinishedIds.AddRange(step.FinishedIds);
         _own.PreemptedIds.AddRange(step.PreemptedIds);

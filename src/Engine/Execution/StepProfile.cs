@@ -8,28 +8,29 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Runs the largest steps of each kind that the options allow, so that every buffer has its final size before the KV cache is sized, and
-/// the smallest ones, so that every kernel is compiled before the first request.
+/// Runs the largest steps of each kind that the options allow, so that every buffer has its final size before the KV cache is sized. Also
+/// runs the smallest steps, so that every kernel is compiled before the first request.
 /// </summary>
 internal static class StepProfile
 {
-    // Steps of so few tokens have kernels of their own.
+    // Steps with so few tokens use kernels of their own.
     private const int FewTokens = 4;
 
-    // Attention of fewer is that of single tokens.
+    // Attention treats shorter prompts like single tokens.
     private const int MinPrompt = 16;
 
     /// <summary>
-    /// Prompts of <paramref name="maxTokens"/> and of few tokens with logits of <paramref name="maxSequences"/> rows, one token of each
-    /// sequence, and these beside prompts; nothing is kept.
+    /// Runs prompts of <paramref name="maxTokens"/> tokens and of few tokens, with logits of <paramref name="maxSequences"/> rows, then
+    /// one token for each sequence, alone and together with prompts. Keeps no results.
     /// </summary>
     /// <param name="model">The model.</param>
-    /// <param name="ops">Its device.</param>
-    /// <param name="cacheType">Elements of the KV cache.</param>
-    /// <param name="maxTokens">Of a step of each data-parallel group.</param>
-    /// <param name="maxSequences">Rows whose logits are computed at once.</param>
-    /// <param name="gather">Brings the ranks' logits together.</param>
-    /// <param name="rows">Gets the tokens of every data-parallel group, whose ranks all run this; null: there is one group.</param>
+    /// <param name="ops">The model's device.</param>
+    /// <param name="cacheType">Element type of the KV cache.</param>
+    /// <param name="maxTokens">Number of tokens of the largest step of each data-parallel group.</param>
+    /// <param name="maxSequences">Max number of rows whose logits are computed at once.</param>
+    /// <param name="gather">Collects the ranks' logits.</param>
+    /// <param name="rows">Receives the number of tokens of every data-parallel group; all their ranks run this. Null: only one
+    /// group.</param>
     public static void Run(
         ICausalLanguageModel model, IDeviceOps ops, ScalarType cacheType, int maxTokens, int maxSequences, LogitsGather gather,
         GroupRows? rows = null)
@@ -40,7 +41,7 @@ internal static class StepProfile
         var few = Math.Min(FewTokens, maxTokens - 1);
         for (var tokens = few; tokens > 0; tokens--)
         {
-            // Groups have different numbers, as in most steps.
+            // Groups have different numbers of tokens, as in most steps.
             var step = tokens;
             var own = Own(rows, group => 1 + ((step - 1 + group) % few)) ?? tokens;
             RunStep(model, ops, caches, rows, gather, [own], own);
@@ -58,7 +59,7 @@ internal static class StepProfile
             cache.Dispose();
     }
 
-    // What a prompt alone does not take: one token of each sequence, and these beside several prompts.
+    // Steps that prompts alone do not cover: one token for each sequence, alone and beside several prompts.
     private static IEnumerable<int[]> Mixed(int maxTokens, int maxSequences)
     {
         var singles = Math.Min(maxTokens, maxSequences);
@@ -69,7 +70,7 @@ internal static class StepProfile
             yield return [.. Enumerable.Repeat(1, beside), prompt, maxTokens - beside - prompt];
     }
 
-    // Notes the tokens of every group; those of this rank's own.
+    // Records the number of tokens of every group; returns that of this rank's own group.
     private static int? Own(GroupRows? rows, Func<int, int> tokensOf)
     {
         rows?.Clear();
@@ -88,7 +89,7 @@ internal static class StepProfile
         foreach (var length in sequences)
         {
             metadata.Sequences.Add(new(tokens, length, length, metadata.BlockTables.Count));
-            // Every position is in the one block that there is.
+            // Every position is in the only block.
             for (var block = 0; block < length; block += AttentionMetadata.BlockSize)
                 metadata.BlockTables.Add(0);
             tokens += length;
@@ -113,7 +114,7 @@ internal static class StepProfile
 
         if (!model.GivesLogits || logitsRows == 0)
             return;
-        // As many rows as there are of each kind: those whose best token is taken, and those that are gathered whole.
+        // The largest number of rows of both kinds: those whose best token is taken, and those that are gathered whole.
         var chosen = Enumerable.Range(0, logitsRows).ToArray();
         var logits = model.ComputeLogits(ops.SelectRows(hidden, chosen));
         var best = gather.IsSplit ? gather.Best(logits) : null;
@@ -124,7 +125,7 @@ internal static class StepProfile
             Sample(sampler, whole, best, logitsRows);
     }
 
-    // In every way: as they are, changed, cut, and both; and by the best token of each rank.
+    // Samples in every way: from unchanged logits, changed ones, cut ones, both, and from the best token of each rank.
     private static void Sample(ITokenSampler sampler, Tensor logits, Tensor? best, int rows)
     {
         using var batch = new SamplingBatch();

@@ -2,27 +2,27 @@ using System.Text.Json.Serialization;
 
 namespace LocalLlm.Execution;
 
-/// <summary>What became of one step. Plain data.</summary>
+/// <summary>The result of one step. Plain data.</summary>
 internal sealed class StepResult
 {
     /// <summary>The step's <see cref="SchedulerOutput.StepId"/>.</summary>
     [JsonRequired]
     public long StepId { get; set; }
 
-    /// <summary>One per sequence of the step, in its order; empty where the step failed.</summary>
+    /// <summary>One result for each sequence of the step, in its order; empty if the step failed.</summary>
     [JsonRequired]
     public List<SequenceResult> Sequences { get; init; } = [];
 
-    /// <summary>Why nothing was computed; null: all was.</summary>
+    /// <summary>Why nothing was computed; null: the step succeeded.</summary>
     public StepFailure? Failure { get; set; }
 
     /// <summary>
-    /// How evenly experts were used until now: tokens of the mean expert over those of the busiest, the mean over the layers of the last
-    /// stage; null: there are none.
+    /// How evenly experts were used so far: the mean number of tokens of an expert divided by that of the busiest, averaged over the
+    /// layers of the last stage; null: the model has no experts.
     /// </summary>
     public double? ExpertBalance { get; set; }
 
-    /// <summary>The same in memory of its own.</summary>
+    /// <summary>A copy with memory of its own.</summary>
     public StepResult Copy() => new()
     {
         StepId = StepId,

@@ -1,10 +1,10 @@
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Takes more steps than the device behind it: before it submits one too many it waits for the oldest and keeps its result. A pipeline of
-/// many stages has more steps in flight than each of its devices.
+/// Accepts more steps than the device behind it. Before it submits one too many, it waits for the oldest and keeps its result. A pipeline
+/// with many stages has more steps in flight than each of its devices accepts.
 /// </summary>
-/// <param name="inner">The device; owned.</param>
+/// <param name="inner">The device's executor; owned.</param>
 internal sealed class StepWindow(IStepExecutor inner) : IStepExecutor
 {
     private readonly Queue<StepResult> _completed = []; // oldest first

@@ -4,13 +4,13 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Execution;
 
-/// <summary>What an executor remembers of a step until its result is read. Reused; nothing is allocated in steady state.</summary>
+/// <summary>What an executor stores of a step until its result is read. Reused; in steady state it allocates nothing.</summary>
 internal sealed class SubmittedStep : IDisposable
 {
     private readonly List<Entry> _entries = [];
     private readonly List<SamplingState> _states = [];
     private readonly List<int> _outputPositions = [];
-    private readonly List<int> _places = []; // of each row among those with whole logits, or -1: its best token is taken
+    private readonly List<int> _places = []; // each row's place among those with whole logits, or -1 if its best token is taken
     private int _numWhole;
     private readonly List<int> _open = []; // entries whose next row is to be sampled
     private readonly SamplingBatch _batch = new();
@@ -28,7 +28,7 @@ internal sealed class SubmittedStep : IDisposable
     /// <summary>Whether the device is choosing the tokens.</summary>
     public bool IsSampling { get; set; }
 
-    /// <summary>Notes the sequences of a step.</summary>
+    /// <summary>Starts with the sequences of a step.</summary>
     public void Begin(SchedulerOutput step)
     {
         _stepId = step.StepId;
@@ -36,12 +36,12 @@ internal sealed class SubmittedStep : IDisposable
             _entries.Add(new(sequence.SequenceId, null, null, -1, default, 0, []));
     }
 
-    /// <summary>Adds the rows of a sequence whose tokens are chosen: the one of its last known token, and one for each draft.</summary>
+    /// <summary>Adds a sequence's rows whose tokens are chosen: one for its last known token, and one for each draft.</summary>
     /// <param name="index">The sequence's index in the step.</param>
-    /// <param name="state">How.</param>
+    /// <param name="state">How tokens are chosen.</param>
     /// <param name="outputPosition">The first token's index in the output.</param>
-    /// <param name="drafts">Valid until the step's result was reported.</param>
-    /// <param name="takesBest">Whether the best tokens are taken, without the rows' logits.</param>
+    /// <param name="drafts">The drafts; must stay valid until the step's result is reported.</param>
+    /// <param name="takesBest">Whether the best tokens are taken without the rows' logits.</param>
     public void AddSamples(int index, SamplingState state, int outputPosition, ReadOnlyMemory<int> drafts, bool takesBest)
     {
         _entries[index] = _entries[index] with { Row = _states.Count, Drafts = drafts };
@@ -55,12 +55,13 @@ internal sealed class SubmittedStep : IDisposable
     }
 
     /// <summary>
-    /// Chooses on the host, and appends each token to its sequence's state. All first rows are sampled in parallel, then the second ones
-    /// of those whose first draft was right, and so on: a row is drawn by a state that has the tokens before it, exactly as without drafts.
+    /// Samples on the host, and appends each token to its sequence's state. Samples all first rows in parallel, then the second rows of
+    /// those sequences whose first draft was right, and so on. Each row is sampled by a state that has the tokens before it, exactly as
+    /// without drafts.
     /// </summary>
     /// <param name="sampler">The sampler.</param>
-    /// <param name="logits">[rows without their best token, vocabulary] on the host; null: there are none.</param>
-    /// <param name="best">For each row its best token, or <see cref="ITokenSampler.NonFiniteRow"/>; empty: no row takes it.</param>
+    /// <param name="logits">[rows that need logits, vocabulary] on the host; null: no such rows.</param>
+    /// <param name="best">The best token of each row, or <see cref="ITokenSampler.NonFiniteRow"/>; empty: no row takes it.</param>
     public unsafe void SampleOnHost(Sampler sampler, float* logits, ReadOnlySpan<int> best)
     {
         _isResolved = true;
@@ -75,7 +76,7 @@ internal sealed class SubmittedStep : IDisposable
 
         while (_open.Count > 0)
         {
-            // Sequences may share a grammar.
+            // Prepare masks one after the other, because sequences may share a grammar.
             foreach (var index in _open)
                 _states[_entries[index].Row].PrepareMask();
             if (_open.Count == 1)
@@ -95,7 +96,7 @@ internal sealed class SubmittedStep : IDisposable
         }
     }
 
-    /// <summary>How the device is to choose, one per sampled row without its best token.</summary>
+    /// <summary>How the device is to sample: one entry for each sampled row that needs logits.</summary>
     public SamplingBatch Batch()
     {
         _batch.Clear();
@@ -110,7 +111,9 @@ internal sealed class SubmittedStep : IDisposable
         return _batch;
     }
 
-    /// <summary>Waits for tokens that the device is choosing, and appends each to its sequence's state. Done once.</summary>
+    /// <summary>
+    /// Waits for tokens that the device is choosing, and appends each to its sequence's state. Only the first call does so.
+    /// </summary>
     /// <returns>False: the step has failed (<see cref="Failure"/>).</returns>
     public bool TryResolve(IDeviceOps ops)
     {
@@ -129,18 +132,18 @@ internal sealed class SubmittedStep : IDisposable
         return Failure is null;
     }
 
-    /// <summary>Adds what was read of a sequence's prompt.</summary>
+    /// <summary>Stores the log-probabilities of a sequence's prompt.</summary>
     public void SetPromptLogprobs(int index, (IReadOnlyList<TokenLogprobs>? Logprobs, SequenceFailure? Failure) read) =>
         _entries[index] = _entries[index] with { PromptLogprobs = read.Logprobs, Failure = read.Failure };
 
-    /// <summary>The tokens that were chosen for a sequence; empty: none, or not on this rank.</summary>
+    /// <summary>The tokens chosen for a sequence; empty: none, or not known on this rank.</summary>
     public ReadOnlySpan<SampledToken> SampledOf(int index) =>
         _entries[index] is { Row: >= 0 } entry ? Sampled.Span.Slice(entry.Row, entry.NumSampled) : [];
 
-    /// <summary>Adds a guess of the token after those of a sequence.</summary>
+    /// <summary>Adds a draft after a sequence's tokens.</summary>
     public void AddDraft(int index, int tokenId) => _entries[index] = _entries[index] with { Predicted = [.. _entries[index].Predicted, tokenId] };
 
-    /// <summary>Writes the result down. It refers to this step's memory, which the next use overwrites.</summary>
+    /// <summary>Writes the result. It refers to this object's memory, which the next use overwrites.</summary>
     public void WriteTo(StepResult result)
     {
         result.StepId = _stepId;
@@ -153,7 +156,7 @@ internal sealed class SubmittedStep : IDisposable
             result.Sequences.Add(new(id, row < 0 ? default : sampled.Slice(row, numSampled), promptLogprobs, failure, predicted));
     }
 
-    /// <summary>Forgets the step.</summary>
+    /// <summary>Clears the step.</summary>
     public void Clear()
     {
         Failure = null;
@@ -188,12 +191,13 @@ internal sealed class SubmittedStep : IDisposable
         _ => new(id),
     };
 
-    // A sequence of the step; row: the first of those that are sampled, or -1; NumSampled: tokens that count; Predicted: guesses of what
-    // follows them.
+    // A sequence of the step. Row: its first sampled row, or -1. NumSampled: number of tokens that count. Predicted: drafts of the tokens
+    // after them.
     private readonly record struct Entry(
         long SequenceId, IReadOnlyList<TokenLogprobs>? PromptLogprobs, SequenceFailure? Failure, int Row, ReadOnlyMemory<int> Drafts, int NumSampled, int[] Predicted);
 
-    // Takes the next token of an entry. False: it is the last, as it is not the draft that the next row stands on, or ends the output.
+    // Takes an entry's next token. False: it is the last one, because it differs from the draft that the next row assumes, or ends the
+    // output.
     private bool TryTake(int index)
     {
         var entry = _entries[index];
@@ -221,7 +225,7 @@ internal sealed class SubmittedStep : IDisposable
         {
             while (_entries[i].Row >= 0 && TryTake(i))
             {
-                // The next row's token was chosen for the output's next place already.
+                // The device has already chosen the next row's token.
             }
         }
     }

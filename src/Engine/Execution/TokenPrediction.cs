@@ -9,14 +9,14 @@ namespace LocalLlm.Execution;
 
 /// <summary>
 /// Drafts tokens with a model's own layers, once a step's tokens are chosen. The layer runs over all positions of the step, so that its
-/// cache has every token; then, for further drafts, over one position of each sequence at a time, on its own output.
+/// cache has every token. For further drafts it then runs over one position of each sequence at a time, on its own output.
 /// </summary>
-/// <param name="model">The model, whose predictor it runs.</param>
-/// <param name="ops">Its device.</param>
-/// <param name="group">The ranks of the stage. All of them know the tokens where the device chooses them, else the first alone.</param>
-/// <param name="gather">Brings their logits together.</param>
+/// <param name="model">The model with the predictor.</param>
+/// <param name="ops">The model's device.</param>
+/// <param name="group">The ranks of the stage. If devices choose the tokens, all ranks know them; otherwise only the first does.</param>
+/// <param name="gather">Collects the ranks' logits.</param>
 /// <param name="maxDrafts">Max number of drafts for a sequence.</param>
-/// <param name="maxModelLen">Positions that a sequence may reach.</param>
+/// <param name="maxModelLen">Maximum number of positions of a sequence.</param>
 internal sealed class TokenPrediction(
     ICausalLanguageModel model, IDeviceOps ops, ICollectives group, LogitsGather gather, int maxDrafts, int maxModelLen) : IDisposable
 {
@@ -25,14 +25,14 @@ internal sealed class TokenPrediction(
     private readonly List<float> _message = [];
     private readonly bool _allKnow = gather.OnEveryRank;
 
-    // A sequence that is drafted for: its index in the step, the row that its next draft is predicted from, and that row's position.
+    // A sequence to draft for: its index in the step, the row that its next draft is predicted from, and that row's position.
     private readonly record struct Row(int Index, int At, int Position);
 
     /// <summary>Runs after the tokens of a step are chosen, on all ranks of the last stage.</summary>
     /// <param name="step">The step.</param>
-    /// <param name="hidden">[tokens, hidden] as the model gave it.</param>
-    /// <param name="context">As the model ran in.</param>
-    /// <param name="submitted">With the tokens; takes the drafts. Only the first rank's has them.</param>
+    /// <param name="hidden">[tokens, hidden], the model's result.</param>
+    /// <param name="context">The context that the model ran in.</param>
+    /// <param name="submitted">Holds the tokens and receives the drafts. Only the first rank's has the tokens.</param>
     public unsafe void Run(SchedulerOutput step, Tensor hidden, ForwardContext context, SubmittedStep submitted)
     {
         using var scope = NewDisposeScope();
@@ -47,7 +47,7 @@ internal sealed class TokenPrediction(
         hidden = model.Predictor!.Forward(hidden, isOfModel: true, nextIds.to(hidden.device), context);
         for (var draft = 0; _rows.Count > 0; draft++)
         {
-            // What each draft is made of is dropped with it, but for what the next one starts from.
+            // Tensors of a draft are freed after it, except those that the next draft starts from.
             using var ofDraft = NewDisposeScope();
             var indices = tensor(_rows.Select(row => (long)row.At).ToArray(), device: hidden.device);
             var last = hidden.index_select(0, indices); // [sequences, hidden]
@@ -56,7 +56,7 @@ internal sealed class TokenPrediction(
                 submitted.AddDraft(_rows[i].Index, (int)ids[i]);
             if (draft + 1 == maxDrafts || !Advance(step, ids, out var kept, out var nextOfKept))
                 return;
-            ops.BeginStep(new int[_rows.Count], _metadata); // the predictor takes ids of its own
+            ops.BeginStep(new int[_rows.Count], _metadata); // placeholders: the predictor gets the ids separately
             var next = new ForwardContext(_metadata, context.Caches);
             hidden = model.Predictor.Forward(last.index_select(0, kept.to(last.device)), isOfModel: false, nextOfKept.to(last.device), next)
                 .MoveToOuterDisposeScope();
@@ -66,8 +66,8 @@ internal sealed class TokenPrediction(
     /// <inheritdoc/>
     public void Dispose() => _metadata.Dispose();
 
-    // The token after each position [tokens], and the last row of each sequence whose token was chosen, or -1: what the first rank knows,
-    // on all of them.
+    // Brings the first rank's knowledge to all ranks: the token after each position [tokens], and for each sequence the row that its token
+    // was chosen from, or -1.
     private (Tensor NextIds, int[] Rows) Exchange(SchedulerOutput step, SubmittedStep submitted)
     {
         _message.Clear();
@@ -88,7 +88,7 @@ internal sealed class TokenPrediction(
             var sampled = submitted.SampledOf(i);
             var isSound = sampled.Length > 0 && sampled[^1].Error == SampleError.None;
             var ids = sequence.TokenIds.Span;
-            // Positions that hold known tokens; those of drafts that were wrong are computed again.
+            // Number of positions with known tokens; positions of wrong drafts are computed again.
             var known = ids.Length - sequence.NumDrafts + Math.Max(0, sampled.Length - 1);
             var next = isSound ? sampled[^1].TokenId : Math.Max(0, sequence.NextTokenId);
             for (var position = 1; position <= ids.Length; position++)
@@ -101,14 +101,14 @@ internal sealed class TokenPrediction(
             _message.Add(row);
     }
 
-    // Numbers of the first rank on all ranks, on the host; ids and rows are exact in float32.
+    // Copies the first rank's numbers to all ranks, on the host; ids and rows are exact in float32.
     private Tensor Share(int count)
     {
         var message = _allKnow || group.Rank == 0 ? tensor(_message.ToArray()) : zeros([count], ScalarType.Float32);
         return _allKnow ? message : group.AllReduce(message);
     }
 
-    // The best tokens; of logits that are not finite any, as for all drafts the model judges it.
+    // Chooses the best tokens. For logits that are not finite any token will do, because the model verifies all drafts.
     private long[] Choose(Tensor logits)
     {
         _message.Clear();
@@ -117,7 +117,7 @@ internal sealed class TokenPrediction(
         return [.. Share(_rows.Count).data<float>().Select(id => (long)id)];
     }
 
-    // To the next position of every sequence whose blocks reach it. False: none has room.
+    // Moves to the next position of every sequence whose blocks reach it. False: none has room.
     private bool Advance(SchedulerOutput step, long[] ids, out Tensor kept, out Tensor nextIds)
     {
         var (places, tokens) = (new List<long>(), new List<long>());

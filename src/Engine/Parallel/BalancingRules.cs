@@ -1,12 +1,12 @@
 namespace LocalLlm.Parallel;
 
-/// <summary>What can be said against balancing experts over ranks. Pure.</summary>
+/// <summary>Finds the faults of requests to balance experts over ranks. Pure.</summary>
 internal static class BalancingRules
 {
     private const string Config = "eplb_config";
     private const string Enable = "enable_eplb";
 
-    /// <summary>Every fault that shows without the model.</summary>
+    /// <summary>Every fault that can be found without the model.</summary>
     public static IEnumerable<ParallelFault> FaultsOf(ParallelRequest request)
     {
         if (request.Balancing is not { } balancing)
@@ -27,7 +27,7 @@ internal static class BalancingRules
             yield return new(Enable, $"is set, but {(request.UsesProcesses ? "distributed_executor_backend is processes" : $"nnodes is {request.Nodes}")}: experts are moved between threads of one process; leave it out");
     }
 
-    /// <summary>Every fault beside the model.</summary>
+    /// <summary>Every fault that depends on the model.</summary>
     public static IEnumerable<ParallelFault> FaultsOf(ParallelRequest request, SplitShape shape)
     {
         var ranks = (long)request.TensorParallel * request.DataParallel;

@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// How many tokens each data-parallel group computes in the current step: every rank knows it from the step, so that the groups exchange
-/// rows without telling each other how many.
+/// How many tokens each data-parallel group computes in the current step. Every rank reads this from the step, so the groups exchange
+/// rows without first exchanging their numbers.
 /// </summary>
 /// <param name="group">This rank's group.</param>
 /// <param name="groups">Number of groups.</param>
@@ -12,16 +12,16 @@ internal sealed class GroupRows(int group, int groups)
 {
     private readonly int[] _counts = new int[groups];
 
-    /// <summary>Of each group.</summary>
+    /// <summary>The number of tokens of each group.</summary>
     public IReadOnlyList<int> Counts => _counts;
 
-    /// <summary>Of this rank's group.</summary>
+    /// <summary>The number of tokens of this rank's group.</summary>
     public int Own => _counts[group];
 
-    /// <summary>Where this group's rows are among those of all groups.</summary>
+    /// <summary>Index of this group's first row among the rows of all groups.</summary>
     public int First { get; private set; }
 
-    /// <summary>Forgets the last step.</summary>
+    /// <summary>Clears the last step's numbers.</summary>
     public void Clear()
     {
         Array.Clear(_counts);
@@ -29,12 +29,13 @@ internal sealed class GroupRows(int group, int groups)
     }
 
     /// <summary>
-    /// The rows of all groups one after the other, of a tensor in which each has as much room as the one with the most: what lies behind
-    /// the rows of the others is left out.
+    /// Joins the rows of all groups, from a tensor that has room for the largest group's rows in each group's place. Unused rows at the
+    /// end of each place are left out.
     /// </summary>
-    /// <param name="laid">[groups · most rows, width], contiguous.</param>
-    /// <param name="rows">Of each group; one of them has some.</param>
-    /// <returns>[rows of all, width], contiguous, of the current dispose scope; it may lie where <paramref name="laid"/> lies.</returns>
+    /// <param name="laid">[groups · max rows of a group, width], contiguous.</param>
+    /// <param name="rows">Number of rows of each group; at least one is above 0.</param>
+    /// <returns>[rows of all groups, width], contiguous, of the current dispose scope; may share the memory of
+    /// <paramref name="laid"/>.</returns>
     public static Tensor Join(Tensor laid, IReadOnlyList<int> rows)
     {
         long most = rows.Max();

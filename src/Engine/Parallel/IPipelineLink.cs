@@ -3,21 +3,21 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// Connects a rank with the one of the same tensor rank in another stage, in one direction: an earlier stage sends the residual stream to
-/// the one after it, the last one the ids that it samples to the first. Steps come in the same order on all stages. One thread calls all
-/// methods but <see cref="Abort"/>; a device works on its own stream.
+/// A one-way connection between ranks with the same tensor rank in two stages. Each stage sends the residual stream to the next one, and
+/// the last stage sends the ids that it samples to the first. Steps come in the same order on all stages. One thread calls all methods
+/// except <see cref="Abort"/>; a device works on its own stream.
 /// </summary>
 internal interface IPipelineLink : IDisposable
 {
-    /// <summary>Passes rows on; returns before the other stage has received them.</summary>
-    /// <param name="hidden">[rows, width], contiguous; it is not changed, and may be disposed afterwards.</param>
+    /// <summary>Sends rows; returns before the other stage has received them.</summary>
+    /// <param name="hidden">[rows, width], contiguous; it is not changed, and the caller may dispose it after the call.</param>
     /// <exception cref="RankFailedException">The group was aborted.</exception>
     void Send(Tensor hidden);
 
     /// <summary>Waits for rows.</summary>
     /// <param name="tokens">Number of rows.</param>
-    /// <param name="width">Elements of a row.</param>
-    /// <param name="type">Of the elements.</param>
+    /// <param name="width">Number of elements of a row.</param>
+    /// <param name="type">Element type.</param>
     /// <returns>[rows, width] on this rank's device, of the current dispose scope; the caller may overwrite it.</returns>
     /// <exception cref="RankFailedException">The group was aborted.</exception>
     Tensor Receive(long tokens, long width, ScalarType type);

@@ -1,20 +1,19 @@
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// Where the ranks of one process wait for one another on the host before and after each launches work that waits for the others on its
-/// device.
-/// Thread-safe.
+/// A gate for ranks of one process whose devices wait for one another. The ranks pass it together on the host, before and after each of
+/// them launches such work on its device. Thread-safe.
 /// </summary>
 /// <remarks>
-/// Many calls of a driver wait until a card is idle (memory that is freed, a kernel that is loaded), some under its locks. With work of
-/// another
-/// rank on the card that waits for ours, which is not launched yet, such a call would never end. Between two passes of the gate ranks
-/// only launch, and after the second one all that waits for each other is in the cards' queues.
+/// Many driver calls wait until a card is idle (to free memory, to load a kernel), some while they hold the driver's locks. If the card
+/// runs another rank's work that waits for this rank's work, and that work is not launched yet, such a call never returns. Between two
+/// passes of the gate, ranks therefore do nothing but launch; after the second pass all work that waits for each other is in the cards'
+/// queues.
 /// </remarks>
-/// <param name="parties">Ranks that pass together.</param>
+/// <param name="parties">Number of ranks that pass together.</param>
 internal sealed class LaunchGate(int parties)
 {
-    // About 40 µs: ranks take the same steps and are seldom further apart.
+    // About 40 µs: ranks run the same steps and are seldom further apart.
     private const int Spins = 120;
     private const int SpinLength = 10;
 
@@ -49,14 +48,14 @@ internal sealed class LaunchGate(int parties)
         Sleep(generation);
     }
 
-    /// <summary>Nobody passes any more; those who wait throw.</summary>
+    /// <summary>Closes the gate: waiting ranks throw, and so does every later pass.</summary>
     public void Close(RankFailedException failure)
     {
         Interlocked.CompareExchange(ref _failure, failure, null);
         Wake();
     }
 
-    /// <summary>Throws where the gate was closed.</summary>
+    /// <summary>Throws if the gate is closed.</summary>
     public void ThrowIfClosed()
     {
         if (Volatile.Read(ref _failure) is { } failure)
@@ -67,7 +66,7 @@ internal sealed class LaunchGate(int parties)
     {
         lock (_wake)
         {
-            // A full fence: either this rank sees the new generation, or who opens the gate sees the sleeper.
+            // A full fence: either this rank sees the new generation, or the rank that opens the gate sees the sleeper.
             Interlocked.Increment(ref _sleepers);
             while (Volatile.Read(ref _generation) == generation && Volatile.Read(ref _failure) is null)
                 Monitor.Wait(_wake);

@@ -1,10 +1,10 @@
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// The turns of two threads that queue work on their devices for messages from one to the other, through a ring of slots. A thread waits
-/// only until the other one has queued what its own work will wait for; whether that is done is the devices' affair. Thread-safe.
+/// Coordinates two threads that queue device work for messages from one to the other, through a ring of slots. A thread waits only until
+/// the other has queued the work that its own work depends on; the devices themselves wait for its completion. Thread-safe.
 /// </summary>
-/// <param name="slots">Messages that may be sent and not received.</param>
+/// <param name="slots">Maximum number of messages that are sent and not received.</param>
 internal sealed class MessageTurns(int slots)
 {
     private readonly object _lock = new();
@@ -16,22 +16,22 @@ internal sealed class MessageTurns(int slots)
     public int Slots => slots;
 
     /// <summary>Waits until the next message has a slot.</summary>
-    /// <returns>The slot, for the sender until <see cref="EndSend"/>.</returns>
+    /// <returns>The slot, which belongs to the sender until <see cref="EndSend"/>.</returns>
     /// <exception cref="RankFailedException">The link was aborted.</exception>
     public int BeginSend() => WaitUntil(static turns => turns._sent - turns._received < turns.Slots, ref _sent);
 
-    /// <summary>The message is queued.</summary>
+    /// <summary>Reports that the message is queued.</summary>
     public void EndSend() => Count(ref _sent);
 
     /// <summary>Waits until the next message is queued.</summary>
-    /// <returns>Its slot, for the receiver until <see cref="EndReceive"/>.</returns>
+    /// <returns>The message's slot, which belongs to the receiver until <see cref="EndReceive"/>.</returns>
     /// <exception cref="RankFailedException">The link was aborted.</exception>
     public int BeginReceive() => WaitUntil(static turns => turns._sent > turns._received, ref _received);
 
-    /// <summary>What takes the message out of its slot is queued.</summary>
+    /// <summary>Reports that the work that takes the message out of its slot is queued.</summary>
     public void EndReceive() => Count(ref _received);
 
-    /// <summary>Whoever waits throws, and whoever comes later.</summary>
+    /// <summary>Makes every current and later wait throw.</summary>
     public void Abort(Exception reason)
     {
         lock (_lock)

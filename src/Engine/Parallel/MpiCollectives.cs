@@ -5,12 +5,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// The ranks of one tensor-parallel group as processes that mpirun has started. Every rank adds all parts itself, in the order of the
-/// ranks: of small tensors all parts are gathered; of large ones every rank adds a slice, and the sums are gathered.
+/// The ranks of one tensor-parallel group as processes that mpirun has started. Every rank adds parts itself, in rank order. For a small
+/// tensor it gathers all parts; for a large one every rank adds a slice, and the sums are gathered.
 /// </summary>
 internal sealed unsafe class MpiCollectives : ICollectives
 {
-    // Beyond it each rank receives less when it adds only its slice: 2 (n - 1)/n of the tensor instead of n - 1 tensors.
+    // For larger tensors each rank receives less if it adds only its slice: 2 (n - 1)/n of the tensor instead of n - 1 tensors.
     private const int SmallBytes = 32 << 10;
 
     // MPI counts in 32 bits.
@@ -25,8 +25,8 @@ internal sealed unsafe class MpiCollectives : ICollectives
 
     /// <param name="world">All processes.</param>
     /// <param name="communicator">This group, from <see cref="MpiWorld.Split"/>.</param>
-    /// <param name="rank">This process in the group.</param>
-    /// <param name="worldSize">Ranks of the group.</param>
+    /// <param name="rank">This process's rank in the group.</param>
+    /// <param name="worldSize">Number of ranks in the group.</param>
     public MpiCollectives(MpiWorld world, nint communicator, int rank, int worldSize) =>
         (_world, _communicator, Rank, WorldSize, _parts) = (world, communicator, rank, worldSize, new nint[worldSize]);
 
@@ -94,14 +94,14 @@ internal sealed unsafe class MpiCollectives : ICollectives
     /// <inheritdoc/>
     public void Dispose()
     {
-        // After an abort MPI may still write into them, until the process ends.
+        // After an abort MPI may still write into the buffers until the process ends, so do not free them.
         if (Volatile.Read(ref _aborted) is not null)
             return;
         _gathered.Dispose();
         _padded.Dispose();
     }
 
-    // All parts to all ranks: one round.
+    // Sends all parts to all ranks, in one round.
     private void AddAll(byte* data, long count, long elementSize, ScalarType type)
     {
         var parts = GatherParts(data, (int)(count * elementSize));
@@ -115,7 +115,7 @@ internal sealed unsafe class MpiCollectives : ICollectives
         return Parts(_gathered.Pointer, bytes);
     }
 
-    // Slice r of all parts to rank r, and its sum back to all.
+    // Sends slice r of all parts to rank r, and its sum back to all ranks.
     private void AddSlices(byte* data, long count, long elementSize, ScalarType type)
     {
         var slice = (count + WorldSize - 1) / WorldSize;

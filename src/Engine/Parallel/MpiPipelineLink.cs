@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// Connects stages that are processes of one mpirun. MPI moves large messages only while somebody calls it, so a thread does as long as one
-/// is under way.
+/// Connects stages that are processes of one mpirun. MPI moves large messages only during calls to it, so a thread keeps calling while a
+/// message is being sent.
 /// </summary>
 internal sealed unsafe class MpiPipelineLink : IPipelineLink
 {
@@ -76,7 +76,7 @@ internal sealed unsafe class MpiPipelineLink : IPipelineLink
         Volatile.Write(ref _disposed, true);
         _hasWork.Release();
         _mover?.Join();
-        // What is still under way MPI may read until the process ends.
+        // MPI may read unfinished messages until the process ends, so only spare buffers are freed.
         foreach (var buffer in _spare)
             buffer.Dispose();
     }

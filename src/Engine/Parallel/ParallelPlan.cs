@@ -1,55 +1,55 @@
 namespace LocalLlm.Parallel;
 
-/// <summary>Where one rank is.</summary>
-/// <param name="Rank">Over all ranks: (stage · data-parallel size + group) · tensor-parallel size + tensor rank.</param>
-/// <param name="Node">Which host, from 0.</param>
-/// <param name="LocalIndex">Which rank of its host, from 0.</param>
+/// <summary>The place of one rank.</summary>
+/// <param name="Rank">Index over all ranks: (stage · data-parallel size + group) · tensor-parallel size + tensor rank.</param>
+/// <param name="Node">Index of its host, from 0.</param>
+/// <param name="LocalIndex">Index among its host's ranks, from 0.</param>
 /// <param name="TensorRank">Its rank in its tensor-parallel group.</param>
 /// <param name="Stage">Its pipeline stage.</param>
 /// <param name="Group">Its data-parallel group.</param>
 internal sealed record RankPlace(int Rank, int Node, int LocalIndex, int TensorRank, int Stage, int Group);
 
 /// <summary>
-/// How a model is spread over devices: every layer split over the ranks of a group, the layers split over stages, and each stage held by
-/// several data-parallel groups, which share its experts. Pure.
+/// How a model is spread over devices. Every layer is split over the ranks of a group, the layers are split over stages, and several
+/// data-parallel groups may hold each stage and share its experts. Pure.
 /// </summary>
-/// <param name="TensorParallel">Ranks that every layer is split over.</param>
-/// <param name="PipelineParallel">Stages that the layers are split over.</param>
-/// <param name="Nodes">Hosts; the ranks are spread over them evenly, in order.</param>
+/// <param name="TensorParallel">Number of ranks that every layer is split over.</param>
+/// <param name="PipelineParallel">Number of stages that the layers are split over.</param>
+/// <param name="Nodes">Number of hosts; the ranks are spread over them evenly, in order.</param>
 internal sealed record ParallelPlan(int TensorParallel, int PipelineParallel, int Nodes)
 {
-    /// <summary>One device.</summary>
+    /// <summary>The plan for one device.</summary>
     public static ParallelPlan Single { get; } = new(1, 1, 1);
 
-    /// <summary>Groups that compute attention for sequences of their own, each with all weights but routed experts.</summary>
+    /// <summary>Number of groups that compute attention for sequences of their own; each has all weights except routed experts.</summary>
     public int DataParallel { get; init; } = 1;
 
-    /// <summary>Layers of each stage, as given or as they balance; null: as even as can be, the first stages taking one more.</summary>
+    /// <summary>Layers of each stage, given or balanced; null: as even as possible, with one more layer in the first stages.</summary>
     public IReadOnlyList<int>? LayersPerStage { get; init; }
 
     /// <summary>Number of ranks.</summary>
     public int WorldSize => RanksPerStage * PipelineParallel;
 
-    /// <summary>Ranks of one stage: those that its experts are spread over.</summary>
+    /// <summary>Number of ranks of one stage, over which its experts are spread.</summary>
     public int RanksPerStage => TensorParallel * DataParallel;
 
-    /// <summary>Ranks of one host.</summary>
+    /// <summary>Number of ranks of one host.</summary>
     public int RanksPerNode => WorldSize / Nodes;
 
     /// <summary>All ranks, in order.</summary>
     public IReadOnlyList<RankPlace> Ranks => [.. Enumerable.Range(0, WorldSize).Select(PlaceOf)];
 
     /// <summary>
-    /// The rank that chooses tokens and answers for a step: the first of the last stage. Further groups have one of their own.
+    /// The rank that chooses tokens and reports a step's result: the first rank of the last stage. Each further group has its own.
     /// </summary>
     public int SamplingRank => SamplingRankOf(0);
 
-    /// <summary>The rank that chooses the tokens of a group's sequences: its first of the last stage.</summary>
+    /// <summary>The rank that chooses the tokens of a group's sequences: the group's first rank in the last stage.</summary>
     public int SamplingRankOf(int group) => WorldSize - RanksPerStage + (group * TensorParallel);
 
-    /// <summary>The plan that a request asks for, checked.</summary>
-    /// <param name="request">What was asked for.</param>
-    /// <param name="shape">The model; null: not known yet, so that only the request itself is checked.</param>
+    /// <summary>Checks a request and creates its plan.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="shape">The model; null: not known yet, so only the request itself is checked.</param>
     /// <exception cref="EngineException">Kind InvalidOptions, listing every fault; Parameter is the first one's option.</exception>
     public static ParallelPlan Create(ParallelRequest request, SplitShape? shape)
     {
@@ -59,13 +59,13 @@ internal sealed record ParallelPlan(int TensorParallel, int PipelineParallel, in
         return new(request.TensorParallel, request.PipelineParallel, request.Nodes) { DataParallel = request.DataParallel, LayersPerStage = request.LayersPerStage };
     }
 
-    /// <summary>Where a rank is.</summary>
+    /// <summary>The place of a rank.</summary>
     public RankPlace PlaceOf(int rank) => new(
         rank, rank / RanksPerNode, rank % RanksPerNode, rank % TensorParallel, rank / RanksPerStage, rank % RanksPerStage / TensorParallel);
 
     /// <summary>The layers of a stage.</summary>
-    /// <param name="stage">Which, from 0.</param>
-    /// <param name="numLayers">Layers of the model.</param>
+    /// <param name="stage">Index of the stage, from 0.</param>
+    /// <param name="numLayers">Number of the model's layers.</param>
     public PipelineStage StageOf(int stage, int numLayers)
     {
         if (LayersPerStage is { } given)

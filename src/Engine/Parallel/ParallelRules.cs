@@ -1,15 +1,15 @@
 namespace LocalLlm.Parallel;
 
-/// <summary>What can be said against a way to spread a model, before anything of its weights is read. Pure; rules and words are vLLM's (its
+/// <summary>Finds the faults of a way to spread a model, before any weights are read. Pure. Rules and words are vLLM's (its
 /// <c>ParallelConfig</c> and <c>ModelConfig.verify_with_parallel_config</c>) where it has them.</summary>
 internal static class ParallelRules
 {
-    /// <summary>More ranks than this are a slip.</summary>
+    /// <summary>A larger number of ranks is taken for a mistake.</summary>
     public const int MaxRanks = 1024;
 
     private const int MaxListed = 12;
 
-    /// <summary>Every fault that shows without the model.</summary>
+    /// <summary>Every fault that can be found without the model.</summary>
     public static IEnumerable<ParallelFault> FaultsOf(ParallelRequest request)
     {
         if (Range("tensor_parallel_size", request.TensorParallel) is { } tensor)
@@ -31,7 +31,7 @@ internal static class ParallelRules
         }
     }
 
-    /// <summary>Every fault, of the request itself and beside the model.</summary>
+    /// <summary>Every fault, of the request itself and with the model.</summary>
     public static IReadOnlyList<ParallelFault> FaultsOf(ParallelRequest request, SplitShape shape) =>
         [.. FaultsOf(request), .. FaultsOfModel(request, shape), .. BalancingRules.FaultsOf(request, shape)];
 
@@ -63,7 +63,7 @@ internal static class ParallelRules
         }
     }
 
-    // What this build has for one group only.
+    // Features that this build supports only with one group.
     private static IEnumerable<ParallelFault> FaultsOfGroups(ParallelRequest request)
     {
         if (request.DataParallel <= 1)

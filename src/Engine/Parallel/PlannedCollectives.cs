@@ -4,7 +4,7 @@ namespace LocalLlm.Parallel;
 
 /// <summary>A rank of a group that is only planned: it knows its place and computes nothing.</summary>
 /// <param name="rank">Its rank.</param>
-/// <param name="worldSize">Ranks of the group.</param>
+/// <param name="worldSize">Number of ranks in the group.</param>
 internal sealed class PlannedCollectives(int rank, int worldSize) : ICollectives
 {
     /// <inheritdoc/>
@@ -22,12 +22,12 @@ internal sealed class PlannedCollectives(int rank, int worldSize) : ICollectives
     /// <inheritdoc/>
     public void Abort(Exception reason)
     {
-        // Nobody waits.
+        // No rank waits.
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        // Nothing is held.
+        // There is nothing to free.
     }
 }

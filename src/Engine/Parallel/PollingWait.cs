@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// How a rank waits for something that only polling shows: briefly at full speed, then leaving the core to others, at last asleep.
+/// How a rank waits for an event that it must poll for: it first spins, then yields the core between polls, then sleeps.
 /// </summary>
 internal struct PollingWait
 {

@@ -5,7 +5,7 @@ namespace LocalLlm.Parallel;
 /// <param name="reason">What has failed.</param>
 internal sealed class RankFailedException(string message, Exception? reason) : Exception(message, reason)
 {
-    /// <summary>For what a group was aborted with; itself where it is one.</summary>
+    /// <summary>Wraps the reason of an abort, unless it already is such an exception.</summary>
     public static RankFailedException From(Exception reason) =>
         reason as RankFailedException ?? new($"The ranks do not go on: {reason.Message}", reason);
 }

@@ -1,12 +1,12 @@
 namespace LocalLlm.Parallel;
 
-/// <summary>Where ranks of one process, each on its thread, show one another what they have (<see cref="ICollectives.Share"/>).</summary>
-/// <param name="barrier">Where they wait; others may wait there too, between two calls.</param>
+/// <summary>Lets ranks of one process, each on its thread, show objects to one another (<see cref="ICollectives.Share"/>).</summary>
+/// <param name="barrier">The barrier where the ranks wait; it may serve other purposes between two calls.</param>
 internal sealed class RankMeeting(ThreadBarrier barrier)
 {
     private readonly object?[] _shown = new object?[barrier.Size];
 
-    /// <summary>As <see cref="ICollectives.Share"/>, of a rank.</summary>
+    /// <summary>Like <see cref="ICollectives.Share"/>, for a given rank.</summary>
     public TResult Share<T, TResult>(int rank, T own, Func<IReadOnlyList<T>, TResult> work)
         where T : class
     {
@@ -17,7 +17,7 @@ internal sealed class RankMeeting(ThreadBarrier barrier)
             barrier.Wait(rank);
             var result = work(Array.ConvertAll(_shown, one => (T)one!));
             barrier.Wait(rank);
-            // Written by its rank alone, and read by others between the two meetings only.
+            // Only this rank writes its entry; other ranks read it only between the two waits.
             _shown[rank] = null;
             return result;
         }
@@ -29,6 +29,6 @@ internal sealed class RankMeeting(ThreadBarrier barrier)
         }
     }
 
-    /// <summary>Ends all waiting, now and later. Any thread.</summary>
+    /// <summary>Ends every wait, now and later. May be called on any thread.</summary>
     public void Abort(Exception reason) => barrier.Abort(reason);
 }

@@ -4,24 +4,25 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Parallel;
 
-/// <summary>Sums of the ranks' parts on a CPU, always in the order of the ranks, so that every rank gets the same bits.</summary>
+/// <summary>Sums the ranks' parts on a CPU, always in rank order, so that every rank gets the same bits.</summary>
 internal static unsafe class RankSum
 {
-    /// <summary>Whether parts of a type can be summed.</summary>
+    /// <summary>Whether parts of this type can be summed.</summary>
     public static bool Takes(ScalarType type) => type is ScalarType.Float32 or ScalarType.BFloat16;
 
-    /// <summary>Bytes of an element of a type that can be summed.</summary>
+    /// <summary>Size in bytes of an element, for types that can be summed.</summary>
     public static int Bytes(this ScalarType type) => type == ScalarType.Float32 ? sizeof(float) : sizeof(ushort);
 
     /// <summary>
-    /// target = (target +) part 0 + part 1 + …; bfloat16 is summed in float32 and rounded once, before it is added to the target.
+    /// target = (target +) part 0 + part 1 + …; bfloat16 parts are summed in float32 and rounded once, before they are added to the
+    /// target.
     /// </summary>
     /// <param name="type">float32 or bfloat16.</param>
     /// <param name="parts">Addresses of all ranks' parts.</param>
     /// <param name="target">Address of the result; may be one of the parts.</param>
     /// <param name="first">First element.</param>
     /// <param name="count">Number of elements.</param>
-    /// <param name="adds">Whether the sum is added to what the target holds.</param>
+    /// <param name="adds">Whether to add the sum to the target's values.</param>
     /// <exception cref="NotSupportedException">Another type.</exception>
     public static void Run(ScalarType type, ReadOnlySpan<nint> parts, nint target, long first, long count, bool adds)
     {
@@ -92,7 +93,7 @@ internal static unsafe class RankSum
 
     private static float Widen(ushort value) => BitConverter.UInt32BitsToSingle((uint)value << 16);
 
-    // To nearest, ties to even; not a number stays one.
+    // Rounds to nearest, ties to even; NaN stays NaN.
     private static Vector512<uint> Round(Vector512<float> value)
     {
         var bits = value.AsUInt32();

@@ -5,8 +5,8 @@ namespace LocalLlm.Parallel;
 /// <param name="Length">Number of indices.</param>
 internal readonly record struct ShardRange(long Start, long Length)
 {
-    /// <summary>An even split of <paramref name="size"/> over the group.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions: the size does not divide by the group's size.</exception>
+    /// <summary>This rank's part of an even split of <paramref name="size"/> over the group.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions: the size is not divisible by the group's size.</exception>
     public static ShardRange Of(long size, ICollectives group, string what)
     {
         if (size % group.WorldSize != 0)
@@ -15,7 +15,8 @@ internal readonly record struct ShardRange(long Start, long Length)
     }
 
     /// <summary>
-    /// A part of <paramref name="size"/> things, none of which is split: the first ranks have one more where it does not divide.
+    /// This rank's part of <paramref name="size"/> items, none of which is split. If the size is not divisible, the first ranks have one
+    /// more.
     /// </summary>
     public static ShardRange OfWhole(int size, ICollectives group)
     {
@@ -23,17 +24,17 @@ internal readonly record struct ShardRange(long Start, long Length)
         return new(((long)group.Rank * each) + Math.Min(group.Rank, rest), each + (group.Rank < rest ? 1 : 0));
     }
 
-    /// <summary>A rank's part of a size that divides.</summary>
+    /// <summary>A rank's part of a divisible size.</summary>
     public static ShardRange At(long size, int rank, int ranks) => new(rank * (size / ranks), size / ranks);
 
-    /// <summary>A rank's key and value heads, where one of the counts divides the other.</summary>
+    /// <summary>A rank's key and value heads, if one of the two counts divides the other.</summary>
     public static ShardRange KvHeadsAt(int heads, int rank, int ranks) => heads >= ranks ? At(heads, rank, ranks) : new(rank / (ranks / heads), 1);
 
     /// <summary>
-    /// Rows of a vocabulary: equal shares but for the last, which is shorter where the size does not divide (vLLM pads the matrices
+    /// This rank's rows of a vocabulary: equal shares, except for a shorter last one if the size is not divisible (vLLM pads the matrices
     /// instead).
     /// </summary>
-    /// <exception cref="EngineException">Kind InvalidOptions: there would be ranks without rows.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions: some ranks would have no rows.</exception>
     public static ShardRange OfVocabulary(int size, ICollectives group)
     {
         var share = VocabularyShare(size, group);
@@ -43,22 +44,22 @@ internal readonly record struct ShardRange(long Start, long Length)
         return new(start, Math.Min(share, size - start));
     }
 
-    /// <summary>Rows of a vocabulary on every rank but perhaps the last.</summary>
+    /// <summary>Number of rows of a vocabulary on every rank; the last one may have fewer.</summary>
     public static int VocabularyShare(int size, ICollectives group) => VocabularyShare(size, group.WorldSize);
 
-    /// <summary>Rows of a vocabulary on every rank of a group but perhaps the last.</summary>
+    /// <summary>Number of rows of a vocabulary on every rank of a group; the last one may have fewer.</summary>
     public static int VocabularyShare(int size, int ranks)
     {
-        // Whole tiles of the kernels that multiply by it.
+        // A multiple of the tile size of the kernels that multiply by these rows.
         const int multiple = 8;
         var share = (size + ranks - 1) / ranks;
         return ranks == 1 ? size : Math.Min(size, (share + multiple - 1) / multiple * multiple);
     }
 
     /// <summary>
-    /// Key and value heads: an even split, or, when there are fewer heads than ranks, one head that several ranks hold.
+    /// This rank's key and value heads: an even split, or, if there are fewer heads than ranks, one head that several ranks hold.
     /// </summary>
-    /// <exception cref="EngineException">Kind InvalidOptions: neither count divides the other.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions: neither of the two counts divides the other.</exception>
     public static ShardRange OfKvHeads(int heads, ICollectives group)
     {
         if (heads >= group.WorldSize)

@@ -20,12 +20,12 @@ internal sealed class SingleRankCollectives : ICollectives
     /// <inheritdoc/>
     public void Abort(Exception reason)
     {
-        // Nobody waits.
+        // No rank waits.
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        // Nothing is held.
+        // There is nothing to free.
     }
 }

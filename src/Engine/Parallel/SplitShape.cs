@@ -1,34 +1,34 @@
 namespace LocalLlm.Parallel;
 
 /// <summary>A width of a model that the ranks of a group split evenly.</summary>
-/// <param name="Name">The field of config.json.</param>
-/// <param name="Size">Its elements.</param>
+/// <param name="Name">The width's field in config.json.</param>
+/// <param name="Size">Number of elements.</param>
 internal readonly record struct SplitWidth(string Name, int Size)
 {
-    /// <summary>Whether it is that of routed experts, which the ranks of all data-parallel groups of a stage split.</summary>
+    /// <summary>Whether this is a width of routed experts, which the ranks of all data-parallel groups of a stage split.</summary>
     public bool IsOfExperts { get; init; }
 }
 
-/// <summary>What of a model is spread over ranks: counts that have to divide, and nothing of its weights.</summary>
-/// <param name="Layers">Decoder layers.</param>
-/// <param name="Heads">Query heads.</param>
-/// <param name="KvHeads">Key and value heads; 0: every rank keeps the same latent vectors of a token.</param>
+/// <summary>The counts of a model that ranks split, and that must therefore be divisible. Nothing about its weights.</summary>
+/// <param name="Layers">Number of decoder layers.</param>
+/// <param name="Heads">Number of query heads.</param>
+/// <param name="KvHeads">Number of key and value heads; 0: every rank keeps the same latent vectors of a token.</param>
 /// <param name="Widths">Widths of the MLPs.</param>
 internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyList<SplitWidth> Widths)
 {
-    /// <summary>Routed experts of a layer; 0: the model has none.</summary>
+    /// <summary>Number of routed experts of a layer; 0: the model has none.</summary>
     public int Experts { get; init; }
 
     /// <summary>
-    /// The first layer whose experts are stored in different ways, the one of multi-token prediction behind all others; null: there is
-    /// none.
+    /// The first layer whose experts are stored in different formats, where the layer of multi-token prediction comes after all others;
+    /// null: none.
     /// </summary>
     public int? MixedExpertLayer { get; init; }
 
-    /// <summary>Key and value heads that one rank of a group of <paramref name="tensorParallel"/> holds.</summary>
+    /// <summary>Number of key and value heads on one rank of a group of <paramref name="tensorParallel"/> ranks.</summary>
     public int KvHeadsPerRank(int tensorParallel) => KvHeads == 0 ? 0 : Math.Max(1, KvHeads / tensorParallel);
 
-    /// <summary>Why layers cannot be split over so many ranks, one text for each reason.</summary>
+    /// <summary>Why layers cannot be split over so many ranks: one text for each reason.</summary>
     public IEnumerable<string> FaultsOfTensorParallel(int ranks)
     {
         if (Heads % ranks != 0)
@@ -45,10 +45,10 @@ internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyL
     }
 
     /// <summary>
-    /// Why the experts cannot be shared by so many groups, one text for each reason; empty also where the groups' own ranks are at fault.
+    /// Why so many groups cannot share the experts: one text for each reason. Empty if the number of ranks in a group is the fault.
     /// </summary>
-    /// <param name="tensorParallel">Ranks of a group.</param>
-    /// <param name="groups">Data-parallel groups.</param>
+    /// <param name="tensorParallel">Number of ranks in a group.</param>
+    /// <param name="groups">Number of data-parallel groups.</param>
     public IEnumerable<string> FaultsOfDataParallel(int tensorParallel, int groups)
     {
         if (groups == 1)

@@ -1,13 +1,15 @@
 namespace LocalLlm.Parallel;
 
-/// <summary>Spreads layers over stages so that the fullest stage is as empty as it can be. Pure.</summary>
+/// <summary>Spreads layers over stages so that the fullest stage uses the smallest possible share of its memory. Pure.</summary>
 internal static class StageBalance
 {
-    /// <summary>Layers of each stage. Of all ways with the smallest maximum it takes one whose stages are near the average.</summary>
+    /// <summary>
+    /// Number of layers of each stage. Among all splits with the smallest maximum, chooses one whose stages are near the average.
+    /// </summary>
     /// <param name="layers">Bytes of each layer, in order.</param>
-    /// <param name="first">Bytes that the first stage holds beside its layers: the embedding.</param>
-    /// <param name="last">Bytes that the last stage holds beside its layers: the head.</param>
-    /// <param name="capacities">Memory of each stage, in any unit: a stage is as full as its bytes are of its capacity.</param>
+    /// <param name="first">Bytes that the first stage holds besides its layers: the embedding.</param>
+    /// <param name="last">Bytes that the last stage holds besides its layers: the head.</param>
+    /// <param name="capacities">Memory of each stage, in any unit. A stage's fullness is its bytes divided by its capacity.</param>
     /// <exception cref="ArgumentException">More stages than layers.</exception>
     public static int[] Split(IReadOnlyList<long> layers, long first, long last, IReadOnlyList<double> capacities)
     {
@@ -25,12 +27,12 @@ internal static class StageBalance
     // sums[i]: bytes of the layers before i.
     private sealed class Splitting(long[] sums, long first, long last, IReadOnlyList<double> capacities)
     {
-        // More halvings than a double has bits for change nothing.
+        // More halvings than a double has bits have no effect.
         private const int Halvings = 60;
 
         private readonly int _layers = sums.Length - 1;
 
-        /// <summary>How full the fullest stage has to be, by bisection: what fits in less fits in more.</summary>
+        /// <summary>The smallest possible fullness of the fullest stage, found by bisection.</summary>
         public double MinFullest()
         {
             var (low, high) = (0.0, 1.0);
@@ -62,7 +64,7 @@ internal static class StageBalance
             return counts;
         }
 
-        // As full as the rest is on average, if what remains still fits.
+        // Makes the stage as full as the rest is on average, provided that the remaining layers still fit.
         private int Nearest(int stage, int from, double fullest, bool[] fitsAfter)
         {
             var capacity = 0.0;
@@ -81,8 +83,9 @@ internal static class StageBalance
             return best;
         }
 
-        // For every stage, from which layers on the rest can be spread over it and those after it; null where all layers cannot. From the
-        // last stage back: a stage reaches as far as it is filled, and one of the layers that it reaches has to do for the next.
+        // For every stage, the layers from which on the rest can be spread over this stage and the later ones; null if all layers cannot.
+        // Computed from the last stage back: a stage can hold layers up to its fullness limit, and the next stage must be able to continue
+        // at one of the layers that it reaches.
         private bool[][]? Feasible(double fullest)
         {
             var fits = new bool[capacities.Count][];

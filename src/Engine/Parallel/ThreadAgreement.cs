@@ -1,11 +1,11 @@
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// Threads of one process agree on the size of the KV cache and of recorded steps, and, where there are other hosts, one of them asks
-/// those.
+/// Threads of one process agree on the size of the KV cache and of recorded steps. If there are other hosts, one of the threads agrees
+/// with them.
 /// </summary>
 /// <param name="ranks">Number of threads.</param>
-/// <param name="beyond">The other hosts; null: none.</param>
+/// <param name="beyond">The agreement with the other hosts; null: none.</param>
 internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null) : IMemoryAgreement
 {
     private readonly Lock _lock = new();
@@ -48,7 +48,7 @@ internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null
         return own.WithAtMost(_agreed.Task.GetAwaiter().GetResult());
     }
 
-    /// <summary>Ends the waiting: a rank has failed.</summary>
+    /// <summary>Ends every wait because a rank has failed.</summary>
     public void Abort(Exception reason)
     {
         var failure = reason as RankFailedException ?? new RankFailedException("Another rank has failed: " + reason.Message, reason);

@@ -1,13 +1,13 @@
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// Where threads of one process wait for one another: a thread spins for as long as a peer on another core takes that is about as far, then
-/// gives up its core, then sleeps. A counter for each rank, each in cache lines of its own; only its rank writes it.
+/// A barrier for threads of one process. A waiting thread first spins, about as long as a peer on another core is usually behind, then
+/// yields its core, then sleeps. Each rank has a counter in cache lines of its own, which only that rank writes.
 /// </summary>
 /// <param name="size">Number of ranks.</param>
 internal sealed class ThreadBarrier(int size)
 {
-    // Counters that share a line, or a pair of lines that are fetched together, would be passed back and forth.
+    // Counters in the same line, or in a pair of lines that are fetched together, would move back and forth between cores.
     private const int Stride = 128 / sizeof(long);
 
     private const int Spins = 1_000; // some 80 µs
@@ -15,20 +15,20 @@ internal sealed class ThreadBarrier(int size)
     private const int PausesPerSpin = 2;
 
     private readonly long[] _arrived = new long[(size + 1) * Stride];
-    private readonly long[] _left = new long[(size + 1) * Stride]; // not 0: the rank has given up
+    private readonly long[] _left = new long[(size + 1) * Stride]; // other than 0: the rank has given up
     private RankFailedException? _failure;
 
     /// <summary>Number of ranks.</summary>
     public int Size { get; } = size;
 
-    /// <summary>Waits until every rank has called this as often as this rank; what a rank wrote before is then visible to all.</summary>
-    /// <returns>How often that is.</returns>
+    /// <summary>Waits until every rank has called this as often as this rank. What ranks wrote before is then visible to all.</summary>
+    /// <returns>The number of calls so far.</returns>
     /// <exception cref="RankFailedException">The barrier was aborted.</exception>
     public long Wait(int rank)
     {
         var round = _arrived[(rank + 1) * Stride] + 1;
         Volatile.Write(ref _arrived[(rank + 1) * Stride], round);
-        // Whoever gives up looks at the counter after the failure, so that one of both sides sees the other (Dekker).
+        // A rank that gives up sets the failure and then reads this counter. With the fence, at least one side sees the other (Dekker).
         Interlocked.MemoryBarrier();
         for (var peer = 0; peer < Size; peer++)
         {
@@ -40,16 +40,16 @@ internal sealed class ThreadBarrier(int size)
         return round;
     }
 
-    /// <summary>How often a rank has come.</summary>
+    /// <summary>How often a rank has arrived.</summary>
     public long RoundOf(int rank) => Volatile.Read(ref _arrived[(rank + 1) * Stride]);
 
     /// <summary>
-    /// A rank gives up between two meetings. Those that came to the first one may still use what it has shown them, which must stay until
-    /// they have come to the second one or given up too; they wait for nobody meanwhile. One that comes to the first one later finds the
-    /// failure there.
+    /// Called by a rank that gives up between two meetings. Ranks that came to the first meeting may still use what this rank has shown
+    /// them, so this call waits until each of them has come to the second meeting or given up too; meanwhile they wait for no other rank.
+    /// A rank that comes to the first meeting later finds the failure there.
     /// </summary>
     /// <param name="rank">The rank.</param>
-    /// <param name="round">The first meeting.</param>
+    /// <param name="round">The round of the first meeting.</param>
     public void Leave(int rank, long round)
     {
         Volatile.Write(ref _left[(rank + 1) * Stride], 1);
@@ -61,7 +61,7 @@ internal sealed class ThreadBarrier(int size)
         }
     }
 
-    /// <summary>Ends all waiting, now and later. Any thread; the first reason stays.</summary>
+    /// <summary>Ends every wait, now and later. May be called on any thread; the first reason counts.</summary>
     public void Abort(Exception reason) => Interlocked.CompareExchange(
         ref _failure, reason as RankFailedException ?? new("Another rank has failed: " + reason.Message, reason), null);
 

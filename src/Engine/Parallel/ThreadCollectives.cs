@@ -5,13 +5,13 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// One rank of a group of threads of one process, over memory that all of them see. A small sum is made in one phase: every rank copies its
-/// part where the others can read it, all meet once, and each adds all parts. For a large one each rank sums a share of the elements and
-/// writes it into the tensors of all (reduce-scatter and all-gather in one).
+/// One rank of a group of threads of one process, over memory that all of them see. A small sum takes one phase: every rank copies its
+/// part to where the others can read it, all meet once, and each adds all parts. For a large sum each rank sums a share of the elements
+/// and writes it into the tensors of all ranks (reduce-scatter and all-gather in one).
 /// </summary>
 internal sealed unsafe class ThreadCollectives : ICollectives
 {
-    // Two copies of the parts, used in turn: who writes one has met the others after they read it.
+    // Two copies of the parts, used in turn: before a rank overwrites a copy, it has met all others after they read it.
     private const int Copies = 2;
     private const int SmallBytes = 64 << 10;
 
@@ -27,7 +27,7 @@ internal sealed unsafe class ThreadCollectives : ICollectives
     /// <inheritdoc/>
     public int WorldSize => _shared.Barrier.Size;
 
-    /// <summary>Creates the ranks of a group, each for a thread of its own.</summary>
+    /// <summary>Creates the ranks of a group, each for its own thread.</summary>
     /// <param name="size">Number of ranks.</param>
     public static IReadOnlyList<ThreadCollectives> Create(int size)
     {
@@ -91,7 +91,7 @@ internal sealed unsafe class ThreadCollectives : ICollectives
             throw new NotSupportedException($"ranks add parts of the residual stream's type, {type}");
         Shared(part, parts =>
         {
-            // Each rank adds its own rows alone, of all parts.
+            // Each rank adds only its own rows, of all parts.
             Span<nint> rows = stackalloc nint[parts.Length];
             for (var rank = 0; rank < parts.Length; rank++)
                 rows[rank] = parts[rank] + (nint)(firstRow * part.size(1) * type.Bytes());
@@ -173,8 +173,8 @@ internal sealed unsafe class ThreadCollectives : ICollectives
         return whole;
     }
 
-    // Shows a tensor to all ranks, and does something with all of theirs. The tensor stays until nobody uses it any more, also when a rank
-    // fails.
+    // Shows a tensor to all ranks, and runs a function over the tensors of all ranks. The tensor stays alive until no rank uses it, even
+    // if a rank fails.
     private T Shared<T>(Tensor tensor, Func<ReadOnlySpan<nint>, T> work)
     {
         var barrier = _shared.Barrier;
@@ -197,12 +197,12 @@ internal sealed unsafe class ThreadCollectives : ICollectives
         }
         finally
         {
-            // Its memory was used by address.
+            // The tensor's memory was used by address.
             GC.KeepAlive(tensor);
         }
     }
 
-    // Every question to libtorch costs as much as a hundred elements.
+    // Every query to libtorch costs as much as a hundred elements.
     private static (ScalarType Type, long Count) Shape(Tensor tensor)
     {
         var type = tensor.dtype;
@@ -211,7 +211,7 @@ internal sealed unsafe class ThreadCollectives : ICollectives
             : throw new NotSupportedException($"ranks on threads sum contiguous float32 and bfloat16 of the host's memory, not {type}");
     }
 
-    // What the ranks of a group share; the last that leaves frees it.
+    // The memory that the ranks of a group share; the last rank to leave frees it.
     private sealed class GroupMemory
     {
         private readonly nint[] _pointers;

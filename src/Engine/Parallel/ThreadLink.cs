@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// Passes the residual stream from the thread of one stage to that of the next, in the host's memory of one process. Both ends use one
-/// instance.
+/// Passes the residual stream from the thread of one stage to that of the next, through the memory of their process. Both ends use the
+/// same instance.
 /// </summary>
 internal sealed class ThreadLink : IPipelineLink
 {
@@ -45,7 +45,7 @@ internal sealed class ThreadLink : IPipelineLink
         }
 
         using (received)
-            return received.view(tokens, width); // of the same memory, owned by this thread's scope
+            return received.view(tokens, width); // the same memory, now owned by this thread's scope
     }
 
     /// <inheritdoc/>

@@ -113,7 +113,7 @@ internal static class LogitsProcessors
         }
     }
 
-    /// <summary>Keeps a finite logit finite, and a forbidden token's infinite, whatever the valid penalty or bias.</summary>
+    /// <summary>Keeps a finite logit finite and a forbidden token at -Infinity, whatever the (valid) penalty or bias.</summary>
     private static float Rounded(double value, float before) =>
         float.IsNegativeInfinity(before) ? before : (float)Math.Clamp(value, float.MinValue, float.MaxValue);
 }
