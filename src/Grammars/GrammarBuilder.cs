@@ -29,7 +29,7 @@ internal sealed class GrammarBuilder(GrammarNodes nodes)
     private Fragment Choice(IReadOnlyList<string> texts)
     {
         if (texts.Count == 0 || texts.Any(string.IsNullOrEmpty))
-            throw new GrammarException("at least one text is needed, and none that is empty");
+            throw new GrammarException("give at least one text; texts must not be empty");
         return nodes.Either([.. texts.Select(nodes.Literal)]);
     }
 
@@ -73,7 +73,7 @@ internal sealed class GrammarBuilder(GrammarNodes nodes)
     private Fragment TextOr(GrammarSource value, char opening)
     {
         if (opening is <= ' ' or > '~')
-            throw new GrammarException($"values begin with '{opening}'; an ASCII character that is no white space is needed");
+            throw new GrammarException($"values begin with '{opening}'; it must be an ASCII character other than white space");
         var blanks = nodes.Star(nodes.Either(
             nodes.Range((byte)'\t', (byte)'\n'), nodes.Range((byte)'\r', (byte)'\r'), nodes.Range((byte)' ', (byte)' ')));
         var first = nodes.Either(

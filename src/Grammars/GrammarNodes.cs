@@ -164,7 +164,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         End(whole.End);
         var endless = new EndlessRules(this);
         _endless = endless.Find(_ruleStarts.Count);
-        return endless.CanEnd(whole.Start) ? whole.Start : throw new GrammarException("the text never ends: what is required contains itself; make a part on the way optional");
+        return endless.CanEnd(whole.Start) ? whole.Start : throw new GrammarException("no text can end: a required part contains itself; make some part in between optional");
     }
 
     /// <summary>

@@ -43,12 +43,12 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
         {
             _distinct = _prefix == 0 && shape.Demands.Count == 0 ? values(PartsOf(0, 0)) : null;
             if (_distinct is null && IsMoreThanOnePossible())
-                throw new GrammarException($"{shape.UniqueAt}: can be kept to where the items are some of a few values, and not otherwise");
+                throw new GrammarException($"{shape.UniqueAt}: can be enforced only if the items come from a few constants");
         }
 
         _counted = Math.Max(Math.Max(1, _prefix), Math.Max(shape.ItemCount.Least, shape.ItemCount.Most ?? 0));
         if (shape.Demands.Count > 0 && Math.Max(_counted, shape.Demands.Max(demand => Math.Max(demand.Least, demand.Most ?? 0))) > MaxPrefix)
-            throw new GrammarException($"{shape.Demands[0].Item.At}: beside 'contains' at most {MaxPrefix} items can be counted");
+            throw new GrammarException($"{shape.Demands[0].Item.At}: with 'contains' at most {MaxPrefix} items can be counted");
         MakeItems();
         _end = nodes.Nothing().Start;
         if (_distinct is null && !CanBeLongEnough())

@@ -42,7 +42,7 @@ internal static class JsonSchemaFormats
     /// <summary>The pattern of a format; null if the standard does not define the format, which then says nothing.</summary>
     /// <exception cref="GrammarException">The format is known but cannot be enforced.</exception>
     public static string? Find(string format, string at) =>
-        !Patterns.TryGetValue(format, out var pattern) ? null : pattern ?? throw new GrammarException($"{at}: '{format}' cannot be kept to");
+        !Patterns.TryGetValue(format, out var pattern) ? null : pattern ?? throw new GrammarException($"{at}: '{format}' cannot be enforced");
 
     // RFC 4291 as RFC 3986 writes it: one run of zero groups may be left out.
     private static IEnumerable<string> Ipv6()

@@ -385,7 +385,7 @@ internal sealed class JsonSchemaGrammar
         {
             var (plain, choices) = _expansion.Expand([SchemaPart.Holds(schema, at), SchemaPart.Of(SchemaTypes.String)]);
             if (choices.Count > 0)
-                throw new GrammarException($"{at}: names with alternatives cannot be kept to; make one pattern of them");
+                throw new GrammarException($"{at}: names with alternatives cannot be enforced; combine them into one pattern");
             var shape = new SchemaShape(plain);
             if ((shape.Types & SchemaTypes.String) == 0 || shape.Length.IsEmpty)
                 return none;

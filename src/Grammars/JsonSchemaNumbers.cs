@@ -59,10 +59,10 @@ var product = new LanguageProduct(budget, inner => All(inner, range, types));
     private static Fragment Multiples(GrammarNodes nodes, SchemaDecimal factor, bool hasExponents)
     {
         if (factor.Digits > MaxFactor || factor.Scale > MaxFactor.ToString(CultureInfo.InvariantCulture).Length * 2)
-            throw new GrammarException($"multiples of {factor} cannot be kept to; at most {MaxFactor} without the point");
+            throw new GrammarException($"multiples of {factor} cannot be enforced; at most {MaxFactor} without the point");
         var modulus = (int)factor.Digits;
         if ((long)modulus * (factor.Scale + 1) > MaxFactor)
-            throw new GrammarException($"multiples of {factor} cannot be kept to; at most {MaxFactor / (factor.Scale + 1)} without the point");
+            throw new GrammarException($"multiples of {factor} cannot be enforced; at most {MaxFactor / (factor.Scale + 1)} without the point");
         var begin = nodes.Nothing();
         var end = nodes.Nothing();
         var exponents = new NumberExponents(nodes);

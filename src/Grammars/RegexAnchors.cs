@@ -19,7 +19,7 @@ internal static class RegexAnchors
     public static IReadOnlyList<AnchoredRegex> Alternatives(RegexNode syntax)
     {
         var found = Of(syntax);
-        return found.Count > 0 ? found : throw new GrammarException("^ behind a text, or $ before one, is never found");
+        return found.Count > 0 ? found : throw new GrammarException("^ after text, or $ before text, can never match");
     }
 
     private static IReadOnlyList<AnchoredRegex> Of(RegexNode syntax) => !HasAnchor(syntax) ? [new(false, syntax, false)] : syntax switch

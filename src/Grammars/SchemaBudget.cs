@@ -79,5 +79,5 @@ internal sealed class SchemaBudget
         return state.IsAccepting;
     }
 
-    private static GrammarException TooMuch() => new("the schema is too much work to be made into a grammar; use fewer alternatives, shorter patterns and smaller counts");
+    private static GrammarException TooMuch() => new("the schema is too expensive to compile; use fewer alternatives, shorter patterns and smaller counts");
 }

@@ -93,7 +93,7 @@ internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap 
             case "contains" when !schema.TryGetProperty("minContains", out _) && !schema.TryGetProperty("maxContains", out _):
                 return [[SchemaPart.Not(schema, at, word)]];
             default:
-                throw new GrammarException($"{at}/{word}: cannot be kept to within 'not', or beside an alternative of 'oneOf' that may hold too");
+                throw new GrammarException($"{at}/{word}: cannot be enforced inside 'not', or together with another 'oneOf' alternative that may also hold");
         }
     }
 

@@ -99,7 +99,7 @@ internal static class SchemaWords
             if (Wanted(property) is { } wanted)
                 throw new GrammarException($"{at}/{property.Name}: must be {wanted}, found {property.Value.ValueKind}");
             if (NotKept.Contains(property.Name) && property.Value.ValueKind != JsonValueKind.True)
-                throw new GrammarException($"{at}/{property.Name}: cannot be kept to");
+                throw new GrammarException($"{at}/{property.Name}: cannot be enforced");
         }
     }
 

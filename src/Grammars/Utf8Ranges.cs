@@ -21,7 +21,7 @@ internal static class Utf8Ranges
         }
 
         if (parts.Count == 0)
-            throw new GrammarException("a class has no character");
+            throw new GrammarException("a character class is empty");
         return parts.Count == 1 ? parts[0] : nodes.Either([.. parts]);
     }
 

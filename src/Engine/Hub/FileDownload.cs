@@ -38,7 +38,7 @@ internal sealed class FileDownload(HubClient client, HubErrors errors, HubOption
                 RangePlan.Delete(partial);
                 throw EngineException.ModelFolder(
                     SafeNames.Quote(file.Path),
-                    $"its content has the {(file.Digest!.Length == 64 ? "sha256" : "git blob sha1")} {found} where the hub lists {file.Digest}, twice; it was deleted. The hub, a mirror or a proxy gives another file than it should");
+                    $"its {(file.Digest!.Length == 64 ? "sha256" : "git blob sha1")} is {found}, but the hub lists {file.Digest} (two attempts); the file was deleted. The hub, a mirror or a proxy sends the wrong file");
             }
 
             plan.Restart();

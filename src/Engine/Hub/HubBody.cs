@@ -42,7 +42,7 @@ internal static class HubBody
         while ((count = await ReadAsync(body, buffer, what, cancellationToken).ConfigureAwait(false)) > 0)
         {
             if (bytes.Length + count > MaxJsonBytes)
-                throw EngineException.ModelFolder(what, $"the hub's answer is larger than {MaxJsonBytes >> 20} MiB");
+                throw EngineException.ModelFolder(what, $"the hub's response is larger than {MaxJsonBytes >> 20} MiB");
             bytes.Write(buffer, 0, count);
         }
 
@@ -52,7 +52,7 @@ internal static class HubBody
         }
         catch (JsonException failure)
         {
-            throw EngineException.ModelFolder(what, $"the hub's answer is not JSON ({failure.Message}); is the endpoint a hub?", failure);
+            throw EngineException.ModelFolder(what, $"the hub's response is not JSON ({failure.Message}); is the endpoint a hub?", failure);
         }
     }
 }

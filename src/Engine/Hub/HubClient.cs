@@ -107,7 +107,7 @@ internal sealed class HubClient : IDisposable
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            throw new HubFault($"{Shown(address)} did not answer in time; check the network, the proxy and the endpoint.");
+            throw new HubFault($"{Shown(address)} did not respond in time; check the network, the proxy and the endpoint.");
         }
         catch (HttpRequestException failure)
         {

@@ -37,10 +37,10 @@ internal sealed class HubErrors(HubClient client, HubOptions options, string rep
         (_, "RevisionNotFound") => $"there is no revision {SafeNames.Quote(revision)} at {Page}; name a branch, a tag or a commit that exists",
         (_, "EntryNotFound") => $"the file is not at {Page} in revision {SafeNames.Quote(revision)}",
         (HttpStatusCode.Unauthorized, "RepoNotFound") => $"the repository does not exist at {Page}, or is private; check the name, or {GiveToken}",
-        (HttpStatusCode.Unauthorized, _) => $"the hub wants to know who asks (401); ask for access at {Page} if the repository is gated, and {GiveToken}",
+        (HttpStatusCode.Unauthorized, _) => $"the hub requires a token (401); ask for access at {Page} if the repository is gated, and {GiveToken}",
         (HttpStatusCode.Forbidden, _) => $"the hub refuses access (403); ask for access at {Page} if the repository is gated, and {GiveToken}",
-        (HttpStatusCode.NotFound, _) => $"was not found at {Page}, nor is there a local folder of that name; check the name, and if the repository is private {GiveToken}",
-        _ => $"the hub answered with status {number}; is {SafeNames.Quote(options.Endpoint)} a hub?",
+        (HttpStatusCode.NotFound, _) => $"was not found at {Page}, and no local folder has this name; check the name, and if the repository is private {GiveToken}",
+        _ => $"the hub responded with status {number}; is {SafeNames.Quote(options.Endpoint)} a hub?",
     };
 
     private string GiveToken => (options.Hub, options.Token) switch
@@ -56,8 +56,8 @@ internal sealed class HubErrors(HubClient client, HubOptions options, string rep
     {
         var when = retryAfter is { } wait ? string.Create(CultureInfo.InvariantCulture, $" in {Math.Ceiling(wait.TotalSeconds):F0} seconds") : " later";
         return status == 429
-            ? $"{what}: {HubClient.Shown(address)} is asked too often (429); try again{when}, or with a token, which is allowed more."
-            : $"{what}: {HubClient.Shown(address)} answered with status {status}; try again{when}.";
+            ? $"{what}: {HubClient.Shown(address)} limits requests (429); try again{when}, or use a token, which has a higher limit."
+            : $"{what}: {HubClient.Shown(address)} responded with status {status}; try again{when}.";
     }
 
     private TimeSpan? RetryAfter(HttpResponseMessage response) => response.Headers.RetryAfter switch

@@ -22,7 +22,7 @@ internal static class JsonFieldsOfHubs
     public static List<RemoteFile> Files(JsonElement parent, string name, string repository, Func<JsonElement, RemoteFile?> read)
     {
         if (Member(parent, name) is not { ValueKind: JsonValueKind.Array } array)
-            throw EngineException.ModelFolder(repository, $"the hub's answer has no list {name}; is the endpoint a hub?");
+            throw EngineException.ModelFolder(repository, $"the hub's response has no list {name}; is the endpoint a hub?");
         if (array.GetArrayLength() > Listing.MaxFiles)
             throw EngineException.ModelFolder(repository, $"the hub lists {array.GetArrayLength()} files; at most {Listing.MaxFiles} are possible");
         var files = array.EnumerateArray().Select(read).OfType<RemoteFile>().ToList();

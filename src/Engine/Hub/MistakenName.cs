@@ -27,7 +27,7 @@ internal static partial class MistakenName
         if (text.StartsWith('~'))
         {
             var home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
-            return $"is not a folder: ~ is replaced by shells only; write the whole path, such as {Path.Combine(home, text.TrimStart('~', '/'))}, or a repository as org/name";
+            return $"is not a folder: only shells expand ~; give the full path, such as {Path.Combine(home, text.TrimStart('~', '/'))}, or a repository as org/name";
         }
 
         return Path.Exists(text) ? $"is no folder and no file; {Folder}" : $"is not a folder{Nearest(text)}; {Folder}";
@@ -38,7 +38,7 @@ internal static partial class MistakenName
         Directory.Exists(Path.GetDirectoryName(repository)) ? $" If a local folder is meant: there is no '{repository}'{Nearest(repository)}." : "";
 
     private static string FaultOfOllama(string name) =>
-        "is a name of Ollama's kind, whose models are GGUF files, which this build does not read; "
+        "looks like an Ollama name; Ollama's models are GGUF files, which this build does not read; "
         + $"give the model's folder, or its name on a hub as org/name, such as {OnHub(name)}";
 
     private static string FaultOfAddress(string scheme, string rest) => scheme switch

@@ -26,7 +26,7 @@ internal sealed class ModelScopeProtocol(HubClient client, HubOptions options) :
 
         using var json = await GetAsync(repository, revision, $"repo/files?Revision={Uri.EscapeDataString(revision)}&Recursive=True", cancellationToken).ConfigureAwait(false);
         if (json.RootElement.Member("Data") is not { } data)
-            throw EngineException.ModelFolder(repository, "the hub's answer has no Data; is the endpoint a hub?");
+            throw EngineException.ModelFolder(repository, "the hub's response has no Data; is the endpoint a hub?");
         return new(revision, JsonFieldsOfHubs.Files(data, "Files", repository, FileOf));
     }
 

@@ -24,7 +24,7 @@ internal sealed class RangeReader(HubClient client, HubErrors errors, Uri addres
         using var response = await client.SendAsync(HttpMethod.Get, address, asked, ifRange, leaveHub: true, cancellationToken).ConfigureAwait(false);
         // The server sends the whole file if it does not support ranges, or if the file has changed.
         if (response.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable || (!whole && response.StatusCode == HttpStatusCode.OK))
-            throw new HubFault($"{_name}: the server does not continue in the middle of the file.") { RangesIgnored = true };
+            throw new HubFault($"{_name}: the server cannot resume the file.") { RangesIgnored = true };
         errors.ThrowIfFailed(response, file.Path);
         Check(response, asked);
         using var body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
@@ -35,9 +35,9 @@ internal sealed class RangeReader(HubClient client, HubErrors errors, Uri addres
     {
         var headers = response.Content.Headers;
         if (headers.ContentEncoding.Any(encoding => encoding != "identity"))
-            throw new HubFault($"{_name}: the server compresses the file, which it was asked not to do.");
+            throw new HubFault($"{_name}: the server compresses the file against the request.");
         if (response.StatusCode != (asked is null ? HttpStatusCode.OK : HttpStatusCode.PartialContent))
-            throw new HubFault($"{_name}: the server answered with status {(int)response.StatusCode}.");
+            throw new HubFault($"{_name}: the server responded with status {(int)response.StatusCode}.");
         if (asked is null)
         {
             if (headers.ContentLength is { } length && length != file.Size)

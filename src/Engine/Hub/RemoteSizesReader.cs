@@ -91,7 +91,7 @@ internal sealed class RemoteSizesReader(HubOptions options, string repository, s
             errors.ThrowIfFailed(response, file.Path);
             // Do not read on: the body would be the whole file.
             if (range is not null && (response.StatusCode != HttpStatusCode.PartialContent || !IsRange(response.Content.Headers.ContentRange, range)))
-                throw new HubFault($"{name}: the server gives no ranges of files.");
+                throw new HubFault($"{name}: the server does not support range requests.");
             using var body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
             var wanted = range is null ? file.Size ?? meter.Left : range.Ranges.Single() is var asked ? asked.To!.Value - asked.From!.Value + 1 : 0;
             if (wanted > meter.Left)

@@ -18,7 +18,7 @@ internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, 
     {
         var (first, last) = await SelectAsync(cancellationToken).ConfigureAwait(false);
         if (first.Count + last.Count == 0)
-            throw EngineException.ModelFolder(repository, $"has no file of a model that is known here; it has {string.Join(", ", listing.Files.Take(5).Select(file => SafeNames.Quote(file.Path)))}");
+            throw EngineException.ModelFolder(repository, $"has no known model file; it has {string.Join(", ", listing.Files.Take(5).Select(file => SafeNames.Quote(file.Path)))}");
         List<RemoteFile> all = [.. first, .. last];
         Disk.RequireSpace(store.Folder, all.Where(file => !store.Has(file)).Sum(file => file.Size!.Value - (Disk.Length(store.PartialOf(file)) ?? 0)));
         var totals = new DownloadTotals(progress, all.Count, all.Sum(file => file.Size!.Value));

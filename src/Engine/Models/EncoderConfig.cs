@@ -67,9 +67,9 @@ internal abstract record EncoderConfig
             fields.Refuse("architectures", $"a list with {supported}");
         else
             problems.Add($"architectures: found {string.Join(", ", architectures.Take(4).Select(ModelFolderProblems.Quote))}, wanted {supported}: "
-                + "the model is no encoder of this kind; a model that generates is for generate, chat and serve");
+                + "the model is not a supported encoder; use generate, chat or serve for a model that generates text");
         problems.ThrowIfAny();
-        throw new InvalidOperationException("No architecture was found, and no problem told.");
+        throw new InvalidOperationException("No architecture was found, but no problem was reported.");
     }
 
     private static EncoderFamily? FamilyOf(string architecture) =>

@@ -17,7 +17,7 @@ internal static class ModelConfigReader
         if (Find(fields, problems) is not var (family, source))
         {
             problems.ThrowIfAny();
-            throw new InvalidOperationException("No architecture was found, and no problem told.");
+            throw new InvalidOperationException("No architecture was found, but no problem was reported.");
         }
 
         var config = family.ReadConfig(source);

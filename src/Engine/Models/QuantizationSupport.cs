@@ -7,7 +7,7 @@ internal static class QuantizationSupport
     public const string Option = "quantization";
 
     /// <summary>The allowed values, for messages.</summary>
-    public const string Allowed = "none, fp8 (beside a checkpoint in 8-bit floats, which is loaded as it is stored anyway)";
+    public const string Allowed = "none, fp8 (only for a checkpoint in 8-bit floats, which is loaded as stored in any case)";
 
     private const string Float8 = "fp8";
 

@@ -19,7 +19,7 @@ internal sealed record SentenceConfig(int? MaxSequenceLength)
         var problems = new ModelFolderProblems(FileName);
         var fields = new ModelConfigFields(document.RootElement, "", problems);
         if (fields.Bool("do_lower_case") == true)
-            fields.Refuse("do_lower_case", "false: the tokenizer says what becomes of a text");
+            fields.Refuse("do_lower_case", "false: only the tokenizer normalises text");
         var length = fields.Int("max_seq_length", 2, int.MaxValue);
         problems.ThrowIfAny();
         return new(length);

@@ -130,13 +130,13 @@ internal sealed class PlanBuilder
         }
 
         if (Shape.Quantisation?.Kept.Where(name => !IsNeverQuantised(name) && !_parts.HasModule(name)).ToList() is { Count: > 0 } unknown)
-            _notes.Add($"config.json names modules that are stored unquantised and are none of those planned here: {Listed(unknown)}");
+            _notes.Add($"config.json lists unquantised modules that this plan does not have: {Listed(unknown)}");
         if (_settings.IsBatchInvariant && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build is batch-invariant on CPUs only: it is planned, not run");
         if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } other)
             _notes.Add($"{other.Name} is not a known card: no times are predicted");
         if (!_isHere && _options.CudaArch is not null)
-            _faults.Add(new(CudaArchitecture.Option, "has no meaning for cards that are named, which have architectures of their own; leave it out"));
+            _faults.Add(new(CudaArchitecture.Option, "cannot be combined with named cards, whose architectures are known; leave it out"));
         const int min = CudaDevice.MinComputeCapability;
         if (_cards.FirstOrDefault(one => one.ComputeCapability < min) is { } old)
             _notes.Add($"this build computes on compute capability {min / 10}.{min % 10} or newer, and {WithArticle(old.Name)} has {old.ComputeCapability / 10}.{old.ComputeCapability % 10}: it is planned, not run");

@@ -20,7 +20,7 @@ internal static class PlanFaults
         var budget = $"{PlanTexts.Size(stage.RoomBytes)} of {PlanTexts.Size(stage.Card.MemoryBytes)} may be used";
         var what = $"{plan.WorldSize} x {PlanTexts.CardNames(capacity.Cards)} {(plan.WorldSize == 1 ? "has" : "have")} too little memory for this model: {where} has {Held(stage)}, and {budget}";
         var why = stage.FreeBytes < 0
-            ? $"{PlanTexts.Size(-stage.FreeBytes)} are missing before there is any KV cache"
+            ? $"{PlanTexts.Size(-stage.FreeBytes)} are missing even without a KV cache"
             : string.Create(CultureInfo.InvariantCulture, $"the {PlanTexts.Size(stage.FreeBytes)} that are left hold {estimate.KvTokens:N0} tokens of KV cache, and {estimate.WantedTokens:N0} are wanted");
         var memory = Enumerable.Range(0, plan.PipelineParallel).Sum(index => (double)capacity.CardOf(index).MemoryBytes * plan.RanksPerStage);
         var all = $"all weights are {PlanTexts.Size(capacity.RankBytes(StageSplit.None))}, all devices have {PlanTexts.Size(memory)}";

@@ -69,7 +69,7 @@ internal sealed record PlannedModel(ModelParts Parts, HeaderSizes? Headers, stri
             return new(parts, headers, from, notes);
         var note = string.Create(
             CultureInfo.InvariantCulture,
-            $"the files hold {headers.Elements:N0} parameters, and {ConfigOnly} speaks of {parts.Parameters:N0}: {(beyond > 0 ? "the difference is planned on every rank" : "the larger number is planned with")}");
+            $"the files hold {headers.Elements:N0} parameters, but {ConfigOnly} implies {parts.Parameters:N0}: {(beyond > 0 ? "the plan adds the difference to every rank" : "the plan uses the larger number")}");
         return new(new(shape) { ExtraElementsPerLayer = Math.Max(0, (beyond + shape.Layers - 1) / shape.Layers) }, headers, from, [.. notes, note]);
     }
 

@@ -117,7 +117,7 @@ internal sealed class PickleReader
         _marks.Push(_stack.Count);
     }
 
-    private int PopMark() => _marks.TryPop(out var mark) ? mark : throw _input.Error("closes what was never begun");
+    private int PopMark() => _marks.TryPop(out var mark) ? mark : throw _input.Error("has a closing opcode without a mark");
 
     // Removes everything above a stack position and returns it.
     private PickleTuple Tuple(int from)
@@ -184,5 +184,5 @@ internal sealed class PickleReader
 
     private PickleValue Memo(uint slot) => slot < _memo.Count ? _memo[(int)slot] : throw _input.Error($"found memo slot {slot}, wanted one of {_memo.Count}");
 
-    private EngineException Empty() => _input.Error("takes more values than there are");
+    private EngineException Empty() => _input.Error("takes more values than the stack holds");
 }

@@ -59,7 +59,7 @@ internal sealed partial class ExpressionParser
         }
 
         if (keys.Count > 1 && keys.Any(key => key is SliceExpr))
-            throw TemplateException.Syntax("a slice cannot stand beside other subscripts", token.Line);
+            throw TemplateException.Syntax("a slice must be the only subscript", token.Line);
         var arg = keys.Count == 1 ? keys[0] : Checked(new TupleExpr([.. keys]) { Line = token.Line });
         return Checked(new ItemExpr(target, arg) { Line = token.Line });
     }

@@ -32,7 +32,7 @@ internal sealed class BenchmarkArguments
         ("nano-vllm", BenchmarkDataset.NanoVllm));
     private readonly Option<double?> _requestRate = Options.Rate("--request-rate", "Requests a second that arrive; default inf: all at once.");
     private readonly Option<double?> _burstiness = Options.Number("--burstiness", "Shape of the gaps between arrivals: 1 (default) is a Poisson process, less comes in bursts, more is steadier.");
-    private readonly Option<int?> _maxConcurrency = Options.Count("--max-concurrency", "Most requests under way at once; others wait, which counts; default: no limit.");
+    private readonly Option<int?> _maxConcurrency = Options.Count("--max-concurrency", "Maximum number of concurrent requests; waiting time counts; default: no limit.");
     private readonly Option<int?> _batchSize = Options.Count("--batch-size", "Latency: prompts of one batch; default 8.");
     private readonly Option<int?> _numIters = Options.Count("--num-iters", "Latency: batches that are measured; default 10.");
     private readonly Option<double?> _temperature = Options.Number("--temperature", "Of every request; default 1 (0.6 of nano-vllm's).");

@@ -54,7 +54,7 @@ internal sealed class EngineArguments
         "NAME,...");
     private readonly Option<IReadOnlyList<int>?> _pipelineLayers = Options.Counts(
         "--pipeline-layers",
-        "Layers of each stage, such as 14,13,13; default: so that the fullest stage is as empty as it can be (vLLM's VLLM_PP_LAYER_PARTITION).");
+        "Layers of each stage, such as 14,13,13; default: the division that leaves most room on the fullest stage (vLLM's VLLM_PP_LAYER_PARTITION).");
     private readonly Option<int?> _maxModelLen;
     private readonly Option<int?> _maxNumSeqs = Options.Count("--max-num-seqs", "Most sequences that run at once, in each data-parallel group; default 256.");
     private readonly Option<int?> _maxNumBatchedTokens;
@@ -79,7 +79,7 @@ internal sealed class EngineArguments
         "TYPE");
     private readonly Option<bool> _batchInvariant = Options.Flag(
         "--batch-invariant",
-        "A request's tokens and log-probabilities do not depend on what runs beside it; on CPUs, without --enable-eplb. (vLLM's VLLM_BATCH_INVARIANT.)");
+        "A request's tokens and log-probabilities do not depend on the other requests in the batch; on CPUs, without --enable-eplb. (vLLM's VLLM_BATCH_INVARIANT.)");
     private readonly Option<string?> _quantization = Options.Text(
         "--quantization",
         "none (default), or fp8 beside a checkpoint in 8-bit floats, which is loaded as it is stored anyway.",
@@ -167,8 +167,8 @@ internal sealed class EngineArguments
         _maxModelLen = Options.CountOrAuto("--max-model-len", models switch
         {
             ModelKinds.Encoders => "Most tokens of a text, such as 512, 1k (1,000) or 1K (1,024); default auto: the model's own.",
-            ModelKinds.Generators => "Most tokens of prompt and output together, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
-            _ => "Most tokens of prompt and output together, or of a text that is embedded, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
+            ModelKinds.Generators => "Maximum number of tokens of prompt and output together, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
+            _ => "Maximum number of tokens of prompt and output together, or of a text that is embedded, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
         });
         _maxNumBatchedTokens = Options.Count("--max-num-batched-tokens", "Most tokens computed in one step" + (models == ModelKinds.Encoders ? "" : ", in each data-parallel group") + "; default " + models switch
         {

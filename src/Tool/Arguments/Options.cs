@@ -86,7 +86,7 @@ internal static class Options
         {
             if (!int.TryParse(part, NumberStyles.None | NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture, out var count))
             {
-                result.AddError($"{NameOf(result)}: '{part}' is no whole number; give whole numbers with commas between them, such as 14,13,13.");
+                result.AddError($"{NameOf(result)}: '{part}' is not a whole number; give whole numbers with commas between them, such as 14,13,13.");
                 return null;
             }
 
@@ -104,7 +104,7 @@ internal static class Options
         if (HumanReadableInt.TryParse(text, out var value) && value >= least && value <= most)
             return value;
         const string notation = "k, m, g stand for powers of 1,000 (1.5k), K, M, G for powers of 1,024 (whole ones only)";
-        result.AddError($"{NameOf(result)}: '{text}' is no whole number that fits; {notation}.");
+        result.AddError($"{NameOf(result)}: '{text}' is not a whole number that fits; {notation}.");
         return null;
     }
 

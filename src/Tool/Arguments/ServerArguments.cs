@@ -18,7 +18,7 @@ internal sealed class ServerArguments
     private readonly Option<int?> _port = Options.Count("--port", $"The port to listen on; default {DefaultPort}; 0: any free one.");
     private readonly Option<string?> _uds = Options.Text("--uds", "Listens on this Unix socket instead.", "FILE");
     private readonly Option<string?> _rootPath = Options.Text("--root-path", "What a proxy puts before every path, such as /llm.", "PATH");
-    private readonly Option<string[]> _apiKeys = Repeatable("--api-key", "A key of which a client must send one; repeatable; also LOCALLLM_API_KEY. /health and /ready need none.", "KEY");
+    private readonly Option<string[]> _apiKeys = Repeatable("--api-key", "An API key; a client must send one of the given keys; repeatable; also LOCALLLM_API_KEY. /health and /ready need none.", "KEY");
     private readonly Option<string?> _sslCertFile = Options.Text("--ssl-certfile", "Serves HTTPS with this certificate (PEM).", "FILE");
     private readonly Option<string?> _sslKeyFile = Options.Text("--ssl-keyfile", "The certificate's private key (PEM).", "FILE");
     private readonly Option<string?> _sslCaCerts = Options.Text("--ssl-ca-certs", "The authorities (PEM) that sign clients' certificates.", "FILE");

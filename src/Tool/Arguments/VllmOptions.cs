@@ -92,7 +92,7 @@ internal static partial class VllmOptions
         value model-impl auto,vllm | every model is computed by the engine's own implementation
         value task auto,generate,embed,embedding,score | models generate text, or embed it
         value runner auto,generate,pooling | models generate text, or embed it
-        value convert auto,none,embed | models are loaded as what they are
+        value convert auto,none,embed | the model's own type decides how it is loaded
         value code-revision * | -
         value swap-space # | there is no swap space: preempted sequences are computed again
         value cpu-offload-gb 0 | weights stay on the device
@@ -132,8 +132,8 @@ internal static partial class VllmOptions
         value limit-mm-per-prompt {},{"image":0},{"video":0},{"audio":0},{"image":0,"video":0},{"image":0,"video":0,"audio":0} | the models take text only
         value hf-overrides {} | config.json is taken as it is; edit a copy of it
         value override-generation-config {} | requests give these fields; --generation-config vllm leaves the model's own defaults out
-        value pooler-config {} | an encoder pools as its folder says
-        value override-pooler-config {} | an encoder pools as its folder says
+        value pooler-config {} | an encoder pools as its files specify
+        value override-pooler-config {} | an encoder pools as its files specify
         value model-loader-extra-config {} | weights are read in one way
         value compilation-config/-cc/-O {} | kernels are written by hand; there is nothing to compile
         value additional-config {} | there are no plug-ins
@@ -212,7 +212,7 @@ internal static partial class VllmOptions
         never kernel-config | the device decides
         never moe-backend | a device has one implementation of experts
         never mamba-cache-mode | there are no state-space layers in the supported models
-        never kv-cache-dtype-skip-layers | --kv-cache-dtype is of all layers
+        never kv-cache-dtype-skip-layers | --kv-cache-dtype applies to all layers
         never renderer-num-workers | texts become tokens on the threads of their requests
         never max-num-scheduled-tokens | see --max-num-batched-tokens
         never tokenizer-pool-type | tokenizers run in this process

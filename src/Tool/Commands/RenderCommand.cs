@@ -15,7 +15,7 @@ internal static class RenderCommand
             "FILE");
         var model = Options.Text(
             "--model",
-            "A folder, or org/name of a hub, with a chat template; its bos_token, eos_token and so on stand in where a line gives none.",
+            "A folder, or org/name of a hub, with a chat template; its bos_token, eos_token and so on are used where a line gives none.",
             "DIR|ORG/NAME");
         var hub = new HubArguments();
         var now = new Option<TimeProvider?>("--now")

@@ -16,5 +16,5 @@ internal sealed class UnreadNames
     }
 
     /// <summary>Reports the names, if there are any.</summary>
-    public Task TellAsync(TextWriter writer) => _names.IsEmpty ? Task.CompletedTask : writer.WriteLineAsync("note: fields that mean nothing here were not read: " + string.Join(", ", _names.Keys.Order(StringComparer.Ordinal)));
+    public Task TellAsync(TextWriter writer) => _names.IsEmpty ? Task.CompletedTask : writer.WriteLineAsync("note: ignored unknown fields: " + string.Join(", ", _names.Keys.Order(StringComparer.Ordinal)));
 }

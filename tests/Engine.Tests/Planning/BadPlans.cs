@@ -244,42 +244,42 @@ public static class BadPlans
         // Possible, but too few cards for the bytes.
         {
             H, "4 1 1", 0, null, "T4", "tensor_parallel_size",
-            "tensor_parallel_size is 4, but 4 x T4 have too little memory for this model: a rank has 15.26 GiB of weights and 0.30 GiB of activations, and 14.70 GiB of 14.85 GiB may be used; 0.86 GiB are missing before there is any KV cache (all weights are 61.03 GiB, all devices have 59.40 GiB).",
+            "tensor_parallel_size is 4, but 4 x T4 have too little memory for this model: a rank has 15.26 GiB of weights and 0.30 GiB of activations, and 14.70 GiB of 14.85 GiB may be used; 0.86 GiB are missing even without a KV cache (all weights are 61.03 GiB, all devices have 59.40 GiB).",
             "1 5 1"
         },
         {
             H, "1 4 1", 0, null, "T4", "pipeline_parallel_size",
-            "pipeline_parallel_size is 4, but 4 x T4 have too little memory for this model: a rank of stage 1 (17 layers) has 15.44 GiB of weights and 0.36 GiB of activations, and 14.70 GiB of 14.85 GiB may be used; 1.10 GiB are missing before there is any KV cache (all weights are 61.03 GiB, all devices have 59.40 GiB).",
+            "pipeline_parallel_size is 4, but 4 x T4 have too little memory for this model: a rank of stage 1 (17 layers) has 15.44 GiB of weights and 0.36 GiB of activations, and 14.70 GiB of 14.85 GiB may be used; 1.10 GiB are missing even without a KV cache (all weights are 61.03 GiB, all devices have 59.40 GiB).",
             "1 5 1"
         },
         {
             H, "1 1 1", 0, null, "L40S", "tensor_parallel_size",
-            "tensor_parallel_size is 1, but 1 x L40S has too little memory for this model: a rank has 61.03 GiB of weights and 0.37 GiB of activations, and 44.10 GiB of 44.55 GiB may be used; 17.29 GiB are missing before there is any KV cache (all weights are 61.03 GiB, all devices have 44.55 GiB).",
+            "tensor_parallel_size is 1, but 1 x L40S has too little memory for this model: a rank has 61.03 GiB of weights and 0.37 GiB of activations, and 44.10 GiB of 44.55 GiB may be used; 17.29 GiB are missing even without a KV cache (all weights are 61.03 GiB, all devices have 44.55 GiB).",
             "2 1 1"
         },
         {
             L, "1 1 1", 0, null, "A100-80G", "tensor_parallel_size",
-            "tensor_parallel_size is 1, but 1 x A100-80G has too little memory for this model: a rank has 131.42 GiB of weights and 0.39 GiB of activations, and 78.41 GiB of 79.20 GiB may be used; 53.40 GiB are missing before there is any KV cache (all weights are 131.42 GiB, all devices have 79.20 GiB).",
+            "tensor_parallel_size is 1, but 1 x A100-80G has too little memory for this model: a rank has 131.42 GiB of weights and 0.39 GiB of activations, and 78.41 GiB of 79.20 GiB may be used; 53.40 GiB are missing even without a KV cache (all weights are 131.42 GiB, all devices have 79.20 GiB).",
             "2 1 1"
         },
         {
             L, "2 1 1", 0, null, "A100-40G", "tensor_parallel_size",
-            "tensor_parallel_size is 2, but 2 x A100-40G have too little memory for this model: a rank has 65.71 GiB of weights and 0.34 GiB of activations, and 39.20 GiB of 39.60 GiB may be used; 26.84 GiB are missing before there is any KV cache (all weights are 131.42 GiB, all devices have 79.20 GiB).",
+            "tensor_parallel_size is 2, but 2 x A100-40G have too little memory for this model: a rank has 65.71 GiB of weights and 0.34 GiB of activations, and 39.20 GiB of 39.60 GiB may be used; 26.84 GiB are missing even without a KV cache (all weights are 131.42 GiB, all devices have 79.20 GiB).",
             "4 1 1"
         },
         {
             L, "8 1 1", 0, null, "T4", "tensor_parallel_size",
-            "tensor_parallel_size is 8, but 8 x T4 have too little memory for this model: a rank has 16.43 GiB of weights and 0.30 GiB of activations, and 14.70 GiB of 14.85 GiB may be used; 2.03 GiB are missing before there is any KV cache (all weights are 131.42 GiB, all devices have 118.80 GiB).",
+            "tensor_parallel_size is 8, but 8 x T4 have too little memory for this model: a rank has 16.43 GiB of weights and 0.30 GiB of activations, and 14.70 GiB of 14.85 GiB may be used; 2.03 GiB are missing even without a KV cache (all weights are 131.42 GiB, all devices have 118.80 GiB).",
             "8 2 2"
         },
         {
             V, "8 1 1", 8, null, "H100", "tensor_parallel_size",
-            "tensor_parallel_size is 8, but 8 x H100-80G have too little memory for this model: a rank has 79.61 GiB of weights and 0.62 GiB of activations, and 78.41 GiB of 79.20 GiB may be used; 1.82 GiB are missing before there is any KV cache (all weights are 628.07 GiB, all devices have 633.60 GiB).",
+            "tensor_parallel_size is 8, but 8 x H100-80G have too little memory for this model: a rank has 79.61 GiB of weights and 0.62 GiB of activations, and 78.41 GiB of 79.20 GiB may be used; 1.82 GiB are missing even without a KV cache (all weights are 628.07 GiB, all devices have 633.60 GiB).",
             "8 2 2"
         },
         {
             V, "8 2 2", 8, null, "A100-40G", "tensor_parallel_size",
-            "tensor_parallel_size is 8, but 16 x A100-40G have too little memory for this model: a rank of stage 0 (32 layers) has 39.93 GiB of weights and 0.52 GiB of activations, and 39.20 GiB of 39.60 GiB may be used; 1.24 GiB are missing before there is any KV cache (all weights are 628.07 GiB, all devices have 633.60 GiB).",
+            "tensor_parallel_size is 8, but 16 x A100-40G have too little memory for this model: a rank of stage 0 (32 layers) has 39.93 GiB of weights and 0.52 GiB of activations, and 39.20 GiB of 39.60 GiB may be used; 1.24 GiB are missing even without a KV cache (all weights are 628.07 GiB, all devices have 633.60 GiB).",
             "8 3 3"
         },
     };

@@ -272,7 +272,7 @@ public sealed class DeepseekPlanTests : IDisposable
         var config = JsonNode.Parse(PublishedConfigs.Qwen7B)!.AsObject();
         config["quantization_config"] = JsonNode.Parse("""{"quant_method":"fp8","weight_block_size":[128,128],"modules_to_not_convert":["lm_head","a","b","c","d"]}""");
         Assert.Contains(
-            "config.json names modules that are stored unquantised and are none of those planned here: 'a', 'b', 'c' and 1 more",
+            "config.json lists unquantised modules that this plan does not have: 'a', 'b', 'c' and 1 more",
             (await PlanAsync(config.ToJsonString(), "H100", new())).Notes);
     }
 

@@ -48,7 +48,7 @@ public sealed class RemotePlanTests : IAsyncLifetime, IDisposable
         AddShards(files: 2, bytesEach: 1 << 16);
         _hub.IgnoresRanges = true;
         var plan = await PlanAsync("huggingface");
-        Assert.Contains(plan.Notes, note => note.Contains("gives no ranges", StringComparison.Ordinal));
+        Assert.Contains(plan.Notes, note => note.Contains("does not support range requests", StringComparison.Ordinal));
         Assert.Equal(PlanVerdict.Fits, plan.Verdict);
     }
 

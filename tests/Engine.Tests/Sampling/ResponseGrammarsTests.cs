@@ -95,7 +95,7 @@ public sealed class ResponseGrammarsTests
     private static TokenTrie Trie(Func<string, bool> isText) =>
         new(Vocabulary.VocabularySize, id => Vocabulary.IsAdded(id) && !isText(Vocabulary.Decode([id])) ? [] : Vocabulary.IdToBytes(id).ToArray());
 
-    // A schema that cannot be kept to is passed over only where nobody asked for calls that keep to it.
+    // A schema that cannot be enforced is passed over only where nobody asked for calls that keep to it.
     private static ToolCallStructure Tools(string format, string choice, bool isStrict) => new(
         ToolCallFormats.Find(format)!.Value,
         JsonSerializer.SerializeToElement(((object[])
