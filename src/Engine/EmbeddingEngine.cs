@@ -252,7 +252,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return Encode(text, place(index), field, cutAt);
     })];
 
-    // place: where the text stands in the caller's field, as errors name it.
+    // place: where the text is in the caller's field, as errors name it.
     private int[] Encode(string? text, string place, string field, int? cutAt)
     {
         if (text is null)

@@ -61,7 +61,7 @@ internal sealed class EngineMetrics : IDisposable
         void Counter(string name, string unit, string description, Func<EngineStatistics, long> value) =>
             _meter.CreateObservableCounter(name, () => new Measurement<long>(value(statistics()), _model), unit, description);
 
-        // Without speculation there is no measurement.
+        // Reports nothing without speculation.
         void Speculation(string name, string unit, string description, Func<SpeculationStatistics, long> value) =>
             _meter.CreateObservableCounter(name, () => statistics().Speculation is { } figures ? [new Measurement<long>(value(figures), _model)] : Array.Empty<Measurement<long>>(), unit, description);
     }

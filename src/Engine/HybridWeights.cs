@@ -3,7 +3,7 @@ namespace LocalLlm;
 /// <summary>The weight of each kind of score in a hybrid score. The score is a weighted mean, so the weights may have any sum.</summary>
 public sealed record HybridWeights
 {
-    /// <summary>The weights that bge-m3 recommends for its three outputs.</summary>
+    /// <summary>bge-m3's own weights for its three outputs.</summary>
     public static HybridWeights Default { get; } = new(0.4, 0.2, 0.4);
 
     /// <summary>Sets the weights: each 0 or more, and at least one above 0.</summary>

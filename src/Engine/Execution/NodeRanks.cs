@@ -6,7 +6,7 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution;
 
-/// <summary>The ranks of one process: their devices and connections. Whoever takes a context owns it.</summary>
+/// <summary>The ranks of one process: their devices and connections. The executor that takes a context owns it.</summary>
 internal sealed class NodeRanks
 {
     private const string CommunicatorIds = "nccl";

@@ -31,7 +31,7 @@ internal sealed class MessageTurns(int slots)
     /// <summary>Reports that the work that takes the message out of its slot is queued.</summary>
     public void EndReceive() => Count(ref _received);
 
-    /// <summary>Makes every current and later wait throw.</summary>
+    /// <summary>Aborts every current and later wait.</summary>
     public void Abort(Exception reason)
     {
         lock (_lock)

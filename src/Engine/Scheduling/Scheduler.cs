@@ -9,11 +9,11 @@ namespace LocalLlm.Scheduling;
 /// <remarks>
 /// The loop is <see cref="Schedule"/> → submit → complete → <see cref="Update"/>. Steps may overlap (in pipeline stages, or to keep a
 /// device busy): several may be scheduled before the first is reported back, but they are reported in order. A sequence may end while a
-/// step that writes its blocks is in flight. Its blocks are then released exactly once, when the last such step is reported. Progress:
-/// <see cref="Add(Sequence)"/> refuses a sequence that could never fit, and no sequence is preempted for one that comes later in the order
-/// of service. So the first always finishes, then the next. Data-parallel groups: each has its own KV cache and its own limits of a step.
-/// There is one order of service. A sequence goes to the group with the least work for it and stays there, even after a preemption.
-/// Progress holds in each group.
+/// step that writes its blocks is in flight. Its blocks are then released exactly once, when the last such step is reported.
+/// Progress: <see cref="Add(Sequence)"/> refuses a sequence that could never fit, and no sequence is preempted for one that comes later
+/// in the order of service. So the first always finishes, then the next.
+/// Data-parallel groups: each has its own KV cache and its own limits of a step. There is one order of service. A sequence goes to the
+/// group with the least work for it and stays there, even after a preemption. Progress holds in each group.
 /// </remarks>
 internal sealed partial class Scheduler
 {
