@@ -60,7 +60,7 @@ internal static class DeviceRegistry
     /// </summary>
     public static string? IdentityOf(string device) => Find(device) is var (kind, ordinal) ? kind.Identify?.Invoke(ordinal) : null;
 
-    /// <summary>The canonical name of a device, with an ordinal where its kind has ordinals. Unknown names are returned unchanged.</summary>
+    /// <summary>The canonical name of a device, with an ordinal if its kind has ordinals. Unknown names are returned unchanged.</summary>
     public static string Canonical(string device) =>
         Find(device) is var (kind, ordinal) && kind.HasOrdinals ? string.Create(CultureInfo.InvariantCulture, $"{kind.Name}:{ordinal}") : device;
 
@@ -96,7 +96,7 @@ internal static class DeviceRegistry
         return kind.Create(ordinal, settings);
     }
 
-    /// <summary>What a process plans with that computes nothing on a device; null: it must open the device (<see cref="Create"/>).</summary>
+    /// <summary>What a process plans with that computes nothing on a device; null: it opens the device (<see cref="Create"/>).</summary>
     /// <param name="device">The device's name, not <c>auto</c>.</param>
     /// <param name="settings">How the process that computes opens it.</param>
     /// <exception cref="EngineException">Kind Environment: the device does not exist.</exception>

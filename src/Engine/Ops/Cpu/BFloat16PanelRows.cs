@@ -10,21 +10,21 @@ namespace LocalLlm.Ops.Cpu;
 /// </summary>
 internal static unsafe class BFloat16PanelRows
 {
-    /// <summary>Rows of one product at most.</summary>
+    /// <summary>Max number of rows of one product.</summary>
     public const int MaxRows = 4;
 
     private const int PanelWidth = MatvecKernel.PanelWidth;
 
-    // Far enough ahead that a line has arrived from memory when it is needed.
+    // Prefetch distance: far enough for a line to arrive from memory before it is needed.
     private const int PrefetchAhead = 1024;
 
     /// <summary>Multiplies 1 to 4 rows.</summary>
     /// <param name="x">The first row, padded to whole pairs by zeros.</param>
-    /// <param name="stride">Elements from a row to the next.</param>
-    /// <param name="rows">How many.</param>
-    /// <param name="pairs">Pairs of inputs.</param>
+    /// <param name="stride">Elements from one row to the next.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="pairs">Number of pairs of inputs.</param>
     /// <param name="weights">The panel.</param>
-    /// <param name="totals">[4, 64]; what lies past the rows may be overwritten.</param>
+    /// <param name="totals">[4, 64]; the rest after the rows may be overwritten.</param>
     public static void Multiply(float* x, long stride, int rows, int pairs, uint* weights, float* totals)
     {
         if (rows == 1)
@@ -80,7 +80,7 @@ internal static unsafe class BFloat16PanelRows
     private static void FourRows(float* x, long stride, int rows, int pairs, uint* weights, float* totals)
     {
         var upper = Vector512.Create(0xFFFF0000u);
-        // The last of three rows is computed twice.
+        // With three rows, the last one is computed twice.
         var y = x + stride;
         var z = y + stride;
         var u = rows > 3 ? z + stride : z;

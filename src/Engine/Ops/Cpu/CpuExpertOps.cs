@@ -4,30 +4,30 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Mixtures of experts on the CPU. A token's choice is the same alone and in any batch. Experts with few rows are computed all at once, in
-/// loops over the outputs of all of them; those with many one after the other.
+/// Mixtures of experts on the CPU. A token's experts are the same alone and in any batch. Experts with few rows are computed all at once,
+/// in loops over the outputs of all of them; experts with many rows one after the other.
 /// </summary>
 /// <param name="batchInvariant">
-/// Whether bfloat16 results of a token are the same bits in any step, as those of float32 are: then one product after the other is
-/// multiplied as outside of experts.
+/// Whether bfloat16 results of a token have the same bits in any step, as float32 results always do. Products are then multiplied one after
+/// the other, as outside of experts.
 /// </param>
 internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpertOps, IDisposable
 {
-    /// <summary>Steps of more tokens take experts one after the other, so that memory for rows of all experts is bounded.</summary>
+    /// <summary>Steps of more tokens compute experts one after the other, to bound the memory for the rows of all experts.</summary>
     public const int MaxTokens = 256;
 
-    // Tokens that a thread is worth waking for.
+    // Fewer tokens than this are not worth waking a thread.
     private const long MinTokensPerThread = 64;
 
     // Fewer multiply-adds than this take less time than waking a second thread.
     private const long MinWorkPerThread = 500_000;
 
-    // From here on oneDNN's bfloat16 instructions save more than its calls cost.
+    // With more rows, oneDNN's bfloat16 instructions save more than its calls cost.
     private const int MaxBFloat16Rows = 4;
 
     private readonly TorchExpertOps _plain = new();
     private readonly NativeBuffer<ActiveExpert> _few = new();
-    private readonly NativeBuffer<int> _tokens = new(); // of the rows of experts with few
+    private readonly NativeBuffer<int> _tokens = new(); // of the rows of experts with few rows
     private readonly NativeBuffer<int> _results = new(); // of each token, in the order of the experts
     private readonly NativeBuffer<float> _weights = new(); // of the results
     private readonly NativeBuffer<int> _nextItem = new();
@@ -96,13 +96,13 @@ internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpert
         return null;
     }
 
-    // A checkpoint in 8-bit floats may keep one of an expert's matrices as it was.
+    // A checkpoint in 8-bit floats may leave one of an expert's matrices unquantised.
     private static bool AreAlike(ExpertMatrices expert) => expert is { GateUp: LinearWeight, Down: LinearWeight } or { GateUp: Fp8Weight, Down: Fp8Weight };
 
-    // Which experts have few rows, and where their results lie. False: none has, or they are not all of one kind.
+    // Lists the experts with few rows and the places of their results. False: no expert has few rows, or their matrices differ in kind.
     private bool Plan(Tensor x, ExpertGroups groups, IExperts experts, ExpertMatrices first)
     {
-        // A checkpoint may keep one of them unquantised.
+        // A checkpoint may leave one of the matrices unquantised.
         if (first.GateUp.GetType() != first.Down.GetType())
             return false;
         _few.Clear();
@@ -135,7 +135,7 @@ internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpert
         return _few.Count > 0;
     }
 
-    // Null: not as the first expert's matrix, or not in panels.
+    // Null: the matrix differs in form from the first expert's, or is not in panels.
     private static ExpertPanels? PanelsOf(IWeightMatrix matrix, IWeightMatrix first, bool isNarrow)
     {
         if (matrix.InFeatures != first.InFeatures || matrix.OutFeatures != first.OutFeatures)
@@ -202,7 +202,7 @@ internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpert
         return sum;
     }
 
-    // The results of every token, and their weights, in the order of the experts. Returns how many there are.
+    // Lists the results of every token and their weights, in the order of the experts. Returns their number.
     private int PlaceResults(int tokens, ExpertGroups groups, Tensor weights, IExperts experts)
     {
         var perToken = groups.PerToken;

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Products by 8-bit floats on the CPU. Few rows, and float32: a kernel that widens in registers. Many rows of bfloat16, where oneDNN
-/// multiplies bfloat16: tiles that fit the cache are widened for it one after the other.
+/// Products by 8-bit floats on the CPU. For few rows, and for float32, a kernel widens the matrix in registers. For many rows of bfloat16,
+/// if oneDNN multiplies bfloat16 fast, tiles that fit the cache are widened for it one after the other.
 /// </summary>
 /// <param name="multipliesBFloat16">Whether a library's bfloat16 products are faster here than float32 ones.</param>
 internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisposable
@@ -13,13 +13,13 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
     // Fewer multiply-adds than this take less time than waking a second thread.
     private const long MinWorkPerThread = 500_000;
 
-    // From here on widening a tile costs less than it saves.
+    // From this number of rows on, widening a tile costs less than it saves.
     private const int MinTileRows = 80;
 
-    // Rows that are widened to float32 at once.
+    // Number of rows that are widened to float32 at once.
     private const int MaxInputRows = 256;
 
-    // Of a tile in bfloat16: what the cores' own caches hold beside the inputs.
+    // Size of a tile in bfloat16 that the cores' own caches hold beside the inputs.
     private const int TileBytes = 2 << 20;
 
     private readonly NativeBuffer<float> _input = new();
@@ -37,7 +37,7 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
             Weight = (byte*)bytes.DataPointer(), Panels = (uint*)packed.DataPointer(), Segments = segments, OutFeatures = outFeatures,
         };
         CpuParallel.For(kernel, panels, grain: 1);
-        // As long as the panels, for a tile has all of its last one.
+        // Padded to whole panels, since a tile includes all of its last panel.
         var ownBias = bias is null ? null : nn.functional.pad(bias, [0, (panels * Fp8Panels.Width) - outFeatures]).DetachFromDisposeScope();
         return new(packed, scales.clone().DetachFromDisposeScope(), grid, ownBias, inFeatures) { Role = role };
     }
@@ -130,14 +130,14 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
                 FirstPanel = panel,
                 PanelCount = count,
             };
-            // One column of blocks may be all inputs.
+            // One column of blocks may contain all inputs.
             CpuParallel.For(kernel, (long)segments.Count * count, grain: 1);
         }
 
         return tile;
     }
 
-    // One memory for all: what is allocated anew for every tile has to be cleared by the system first.
+    // All tiles share one buffer: the system would have to clear newly allocated memory for every tile.
     private Tensor TileOf(long height, long width)
     {
         if (_tile is null || _tile.numel() < height * width)

@@ -4,11 +4,11 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Latent attention on the CPU, in float32 whatever the type of the activations. Where activations are float32 it is absorbed always, and a
-/// row's result is the same bits alone and in any batch; in bfloat16 sequences with many new tokens are expanded
+/// Latent attention on the CPU, computed in float32 whatever the type of the activations. With float32 activations it is always absorbed,
+/// and a row's result has the same bits alone and in any batch. With bfloat16 activations, sequences with many new tokens are expanded
 /// (<see cref="ExpandedAttention"/>).
 /// </summary>
-/// <param name="batchInvariant">Whether it is so in bfloat16, too: nothing is expanded then.</param>
+/// <param name="batchInvariant">Whether bfloat16 results have the same bits in any batch too: nothing is expanded then.</param>
 internal sealed unsafe class CpuLatentOps(bool batchInvariant = false) : ILatentOps, IDisposable
 {
     private const int PanelWidth = HeadMatmulKernel<float, Float32Element>.PanelWidth;
@@ -16,7 +16,7 @@ internal sealed unsafe class CpuLatentOps(bool batchInvariant = false) : ILatent
     // Fewer multiply-adds than this take less time than waking a second thread.
     private const long MinWorkPerThread = 500_000;
 
-    // Query rows that share a block: many for its sake, few where threads would have nothing to do.
+    // Max number of query rows that share the load of a block; fewer if threads would have nothing to do.
     private const int MaxRowsPerTile = 32;
     private const int MinRowsPerTile = 8;
 
@@ -60,14 +60,14 @@ internal sealed unsafe class CpuLatentOps(bool batchInvariant = false) : ILatent
     public Tensor Attention(Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape) =>
         Attention(queries, weight, cache, metadata, shape, batchInvariant || queries.dtype == ScalarType.Float32 ? null : span => ExpandedAttention.Pays(span, shape));
 
-    /// <summary>As <see cref="ILatentOps.Attention"/>, with a choice of one's own of the sequences that are expanded; null: none.</summary>
+    /// <summary>As <see cref="ILatentOps.Attention"/>; the caller chooses the sequences that are expanded. Null: none.</summary>
     public Tensor Attention(
         Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape, Func<SequenceSpan, bool>? expands)
     {
         var wide = queries.to(ScalarType.Float32);
         var output = empty([metadata.TokenCount, (long)shape.Heads * shape.ValueDim], queries.dtype);
         var sequences = metadata.Sequences.Span;
-        // Sequences of one kind that follow each other are computed together.
+        // Adjacent sequences of one kind, absorbed or expanded, are computed together.
         for (var first = 0; first < sequences.Length;)
         {
             var isExpanded = expands?.Invoke(sequences[first]) == true;
@@ -159,7 +159,7 @@ internal sealed unsafe class CpuLatentOps(bool batchInvariant = false) : ILatent
             Multiply<ushort, BFloat16Element>(x, headStride, panels, output, inputs, shape);
     }
 
-    // x [tokens, heads · stride], of which the first inputs of each head are read → [tokens, heads, out]
+    // x [tokens, heads · stride] → [tokens, heads, out]; reads only the first inputs of each head
     private static void Multiply<T, TElement>(Tensor x, long headStride, Tensor panels, Tensor output, int inputs, LatentAttentionShape shape)
         where T : unmanaged
         where TElement : struct, IElement<T>
@@ -200,7 +200,7 @@ internal sealed unsafe class CpuLatentOps(bool batchInvariant = false) : ILatent
         where TElement : struct, ICacheElement<T>
     {
         var (work, rows) = PlanTiles(metadata.Sequences.Span[run], shape);
-        // Rows of the run, and sequences by their rows in the step.
+        // These tensors hold only the run's rows, but sequences give their rows in the step: shift the pointers.
         long skipped = metadata.Sequences.Span[run.Start].FirstToken * shape.Heads;
         _nextItem.Resize(1);
         _nextItem.Span[0] = 0;
@@ -226,7 +226,7 @@ internal sealed unsafe class CpuLatentOps(bool batchInvariant = false) : ILatent
         CpuParallel.For(kernel, Math.Clamp(work / MinWorkPerThread, 1, CpuParallel.ThreadCount), grain: 1);
     }
 
-    // Cuts every sequence's rows. Returns multiply-adds, and the rows of a piece.
+    // Cuts every sequence's rows into pieces. Returns multiply-adds, and the rows of a piece.
     private (long Work, int Rows) PlanTiles(ReadOnlySpan<SequenceSpan> sequences, LatentAttentionShape shape)
     {
         long work = 0, all = 0;

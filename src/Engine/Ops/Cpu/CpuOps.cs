@@ -5,21 +5,21 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// The CPU's fast path: own Vector512 kernels on libtorch's threads, oneDNN's packed weights for bfloat16.
-/// float32 results of a row are the same bits alone and in any batch, and if asked for bfloat16 ones. float16 is stored and computed as
-/// float32: libtorch computes it many times slower than either on a CPU.
+/// The CPU's fast path: our own Vector512 kernels on libtorch's threads, oneDNN's packed weights for bfloat16. A row's float32 results have
+/// the same bits alone and in any batch; bfloat16 results do on request. float16 is stored and computed as float32, since libtorch computes
+/// float16 many times slower than float32 or bfloat16 on a CPU.
 /// </summary>
 internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
 {
     // Fewer multiply-adds than this take less time than waking a second thread.
     private const long MinWorkPerThread = 500_000;
 
-    // Query rows (tokens × heads of one kv head) that share the loads of a block.
+    // Number of query rows (tokens × heads of one kv head) that share the loads of a block.
     private const int RowsPerTile = 32;
 
     private readonly bool _packBFloat16;
     private readonly PairProducts? _invariant;
-    private IReadOnlyList<int>? _cpus; // until the threads are pinned
+    private IReadOnlyList<int>? _cpus; // null once the threads are pinned
     private readonly CpuFp8Ops _fp8;
     private readonly NativeBuffer<AttentionTile> _tiles = new();
     private readonly NativeBuffer<int> _nextItem = new();
@@ -27,12 +27,12 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     private readonly CpuLatentOps _latent;
     private readonly CpuExpertOps _experts;
 
-    /// <summary>Looks what libtorch multiplies fast here.</summary>
+    /// <summary>Finds out what libtorch multiplies fast on this CPU.</summary>
     /// <param name="batchInvariant">
-    /// Whether bfloat16 results of a row are the same bits alone and in any batch, too: then no library multiplies
+    /// Whether bfloat16 results of a row also have the same bits alone and in any batch. No library multiplies then
     /// (docs/decisions/0029-batch-invariance.md).
     /// </param>
-    /// <param name="cpus">A CPU for each thread that computes, on which it stays; null: wherever the system puts them.</param>
+    /// <param name="cpus">A CPU for each thread that computes, to pin it to; null: the system places the threads.</param>
     public CpuOps(bool batchInvariant = false, IReadOnlyList<int>? cpus = null)
     {
         _cpus = cpus;
@@ -47,8 +47,8 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     }
 
     /// <summary>
-    /// Whether a bfloat16 matrix may have a second copy for single rows (decision 0005): not on processors with bfloat16 instructions,
-    /// whose packed matrices <see cref="PackedPanels"/> finds to be in panels already.
+    /// Whether a bfloat16 matrix may have a second copy for single rows (decision 0005). Not on processors with bfloat16 instructions:
+    /// <see cref="PackedPanels"/> finds panels in the packed matrices there.
     /// </summary>
     public static bool KeepsDecodeCopies => !DotProductCode.IsSupported;
 
@@ -67,7 +67,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     /// <inheritdoc/>
     public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata)
     {
-        // Here, for this is the thread whose helpers compute.
+        // Done here because this is the thread whose helpers compute.
         if (_cpus is { } cpus)
             CpuPinning.PinHelpers([.. cpus]);
         _cpus = null;
@@ -335,7 +335,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         CpuParallel.For(kernel, threads, grain: 1);
     }
 
-    // Cuts every sequence's tokens so that a piece times the heads of one kv head fits the kernel's rows. Returns multiply-adds.
+    // Cuts every sequence's tokens into pieces: a piece times the heads of one kv head fits the kernel's rows. Returns multiply-adds.
     private long PlanTiles(AttentionMetadata metadata, AttentionShape shape)
     {
         var tokensPerTile = Math.Max(1, RowsPerTile / (shape.Heads / shape.KvHeads));

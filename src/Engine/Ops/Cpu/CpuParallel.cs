@@ -14,13 +14,13 @@ internal interface IRangeKernel
 }
 
 /// <summary>
-/// Runs a kernel on libtorch's own threads. A second pool beside libtorch's would fight it for the cores.
-/// Each thread takes pieces of a range of its own, front to back, and then helps those that are behind: threads whose core is shared with
-/// another program, or whose items took longer, do less. Who computes an item changes no bit of it.
+/// Runs a kernel on libtorch's own threads: a second thread pool would compete with libtorch's for the cores.
+/// Each thread takes pieces of a range of its own, front to back, and then helps threads that are behind. Threads that share their core
+/// with another program, or whose items take longer, do less. Which thread computes an item does not change a bit of it.
 /// </summary>
 internal static unsafe class CpuParallel
 {
-    // Of a thread's range: many, so that little is left to wait for at the end; few, because taking one costs some 50 ns.
+    // Pieces of a thread's range: many leave little to wait for at the end, but taking one costs some 50 ns.
     private const int PiecesPerRange = 8;
 
     private struct Job
@@ -35,17 +35,17 @@ internal static unsafe class CpuParallel
         public IntPtr Failure;
     }
 
-    // Counters that share a line, or a pair of lines that are fetched together, would be passed back and forth.
+    // 128 bytes apart: cores would pass counters in one cache line, or in two lines that are fetched together, back and forth.
     [StructLayout(LayoutKind.Sequential, Size = 128)]
     private struct WorkRange
     {
-        /// <summary>The first item that nobody has taken; past the end when all are.</summary>
+        /// <summary>The first item that no thread has taken; past the end if all are taken.</summary>
         public long Next;
 
         public long End;
     }
 
-    /// <summary>Computes [0, count) on as many threads as each have <paramref name="grain"/> items at least, and waits for all.</summary>
+    /// <summary>Computes [0, count) and waits. Uses as many threads as get at least <paramref name="grain"/> items each.</summary>
     public static void For<TKernel>(TKernel kernel, long count, long grain)
         where TKernel : unmanaged, IRangeKernel
     {
@@ -90,14 +90,14 @@ internal static unsafe class CpuParallel
         }
     }
 
-    /// <summary>Calls a function once on each of some threads, which gets its number and the one after, and waits for all.</summary>
+    /// <summary>Calls a function once on each of some threads, with the thread's number and the next number, and waits for all.</summary>
     public static void OnEachThread(int threads, delegate* unmanaged<long, long, void*, void> call, void* context)
     {
         if (TorchShim.torch_parallel_for(0, threads, 1, call, context) != 0)
             throw new InvalidOperationException("libtorch's parallel loop failed.");
     }
 
-    /// <summary>Threads that the loops may use.</summary>
+    /// <summary>Number of threads that the loops may use.</summary>
     public static int ThreadCount => torch.get_num_threads();
 
     private struct DelegateKernel : IRangeKernel
@@ -115,7 +115,7 @@ internal static unsafe class CpuParallel
     private static void Invoke<TKernel>(void* kernel, long begin, long end)
         where TKernel : unmanaged, IRangeKernel => Unsafe.AsRef<TKernel>(kernel).Run(begin, end);
 
-    // begin: which of the ranges is this thread's own. More than one where libtorch has fewer threads than that.
+    // begin: the index of this thread's own range. A thread gets several ranges if libtorch has fewer threads.
     [UnmanagedCallersOnly]
     private static void Enter(long begin, long end, void* context)
     {
@@ -127,7 +127,7 @@ internal static unsafe class CpuParallel
         }
         catch (Exception exception)
         {
-            // No exception may cross the native frames of the thread pool: the first one travels by handle.
+            // No exception may cross the native frames of the thread pool: a handle carries the first one to the caller.
             var handle = GCHandle.Alloc(exception);
             if (Interlocked.CompareExchange(ref job->Failure, GCHandle.ToIntPtr(handle), IntPtr.Zero) != IntPtr.Zero)
                 handle.Free();

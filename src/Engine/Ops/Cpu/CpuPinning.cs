@@ -3,12 +3,12 @@ using LocalLlm.Interop;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Keeps the threads that compute for one executor each on a CPU of its own. libtorch keeps a team of threads for every thread that submits
-/// work, so this is done on that thread.
+/// Pins each thread that computes for an executor to a CPU of its own. libtorch keeps a team of threads for every thread that submits work,
+/// so pinning runs on the submitting thread.
 /// </summary>
 internal static unsafe class CpuPinning
 {
-    // Of the system's mask.
+    // Size of the system's CPU mask.
     private const int MaxCpus = 1024;
 
     private struct CpuList
@@ -18,10 +18,10 @@ internal static unsafe class CpuPinning
     }
 
     /// <summary>
-    /// Pins the threads that help the calling one, in order, and not that one itself: threads that .NET starts from it would stay on its
-    /// CPU. The system leaves it the first CPU, for the others are taken. A CPU that was taken from the process meanwhile is skipped.
+    /// Pins the threads that help the calling thread, in order, but not the calling thread: threads that .NET starts from it would inherit
+    /// its CPU. The system leaves the first CPU to it, since the others are busy. Skips a CPU that the process may no longer use.
     /// </summary>
-    /// <param name="cpus">A CPU for each thread; the first is that of the calling one.</param>
+    /// <param name="cpus">A CPU for each thread; the first is for the calling thread.</param>
     public static void PinHelpers(ReadOnlySpan<int> cpus)
     {
         fixed (int* pointer = cpus)
@@ -36,7 +36,7 @@ internal static unsafe class CpuPinning
     private static void Pin(long begin, long end, void* context)
     {
         var list = (CpuList*)context;
-        // All of them on one thread: libtorch has no other, or this one is itself part of a loop.
+        // One thread got the whole range: libtorch has no other thread, or this thread is itself part of a loop.
         if (begin == 0 || end != begin + 1)
             return;
         var cpu = list->Cpus[begin];

@@ -3,13 +3,13 @@ using System.Runtime.Intrinsics.X86;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Writes the inner loop of <see cref="PairMatmulKernel"/> in machine code: VDPBF16PS multiplies two pairs of bfloat16 and adds both
-/// products to a float32 in each of 16 lanes, and .NET has no intrinsic for it. The calling convention is that of x64 Linux:
-/// <c>void (ushort* x, nint rowBytes, uint* panel, nint pairs, float* sums)</c>, where sums [rows, 64] are added to.
+/// Writes the inner loop of <see cref="PairMatmulKernel"/> in machine code. In each of 16 lanes, VDPBF16PS multiplies two pairs of bfloat16
+/// and adds both products to a float32; .NET has no intrinsic for it. The calling convention is that of x64 Linux:
+/// <c>void (ushort* x, nint rowBytes, uint* panel, nint pairs, float* sums)</c>. The function adds to sums [rows, 64].
 /// </summary>
 internal static class DotProductCode
 {
-    /// <summary>Rows that fit the registers: 4 vectors of sums each, beside 4 of weights and one of inputs.</summary>
+    /// <summary>Number of rows that fit the registers: 4 vectors of sums for each row, beside 4 of weights and one of inputs.</summary>
     public const int MaxRows = 6;
 
     private const int Vectors = 4; // of a panel
@@ -20,7 +20,7 @@ internal static class DotProductCode
     private const int FirstWeight = MaxRows * Vectors; // a register
     private const int Broadcast = FirstWeight + Vectors;
 
-    // Far enough ahead that a line has arrived from memory when it is needed.
+    // Prefetch distance in bytes: far enough for a line to arrive from memory before it is needed.
     private const int PrefetchAhead = 4096;
 
     // General registers that a function may overwrite.
@@ -98,7 +98,7 @@ internal static class DotProductCode
         AddToRegister(code, Rdx, pairs * PanelBytes);
     }
 
-    // What follows are encodings (Intel's manual, volume 2): an instruction's map, prefix and opcode as EVEX has them.
+    // The rest are encodings (Intel's manual, volume 2). An instruction's map, prefix and opcode, as EVEX encodes them:
     private readonly record struct Encoding(int Map, int Prefix, byte Opcode);
 
     private static readonly Encoding Load = new(1, 0, 0x10); // VMOVUPS
@@ -108,7 +108,7 @@ internal static class DotProductCode
 
     private const byte IfZero = 0x84, IfNotZero = 0x85, IfLess = 0x8C, IfNotLess = 0x8D;
 
-    // A whole vector and [base + displacement].
+    // An instruction on a whole vector register and [base + displacement].
     private static void Vector(List<byte> code, Encoding encoding, int vector, int @base, int displacement)
     {
         Evex(code, encoding, vector, second: 0, rmBit3: @base >> 3, rmBit4: 0);

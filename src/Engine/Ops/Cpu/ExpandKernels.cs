@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Ops.Cpu;
 
-/// <summary>The rows of a chunk's positions from the cache, widened, by rows and in panels.</summary>
+/// <summary>Loads the rows of a chunk's positions from the cache and widens them, as rows and in panels.</summary>
 internal unsafe struct LoadChunkKernel<T, TElement> : IRangeKernel
     where T : unmanaged
     where TElement : struct, ICacheElement<T>
@@ -15,13 +15,13 @@ internal unsafe struct LoadChunkKernel<T, TElement> : IRangeKernel
     /// <summary>[blocks, 16, rank + rotary_dim].</summary>
     public T* Cache;
 
-    /// <summary>[blocks, 16] where the cache has them.</summary>
+    /// <summary>[blocks, 16] if the cache has scales.</summary>
     public byte* Scales;
 
     /// <summary>The sequence's blocks.</summary>
     public int* Blocks;
 
-    /// <summary>Items are blocks of the chunk, to the end of its last panel.</summary>
+    /// <summary>Items are blocks of the chunk, up to the end of its last panel.</summary>
     public readonly void Run(long begin, long end)
     {
         var width = Chunk.Rank + Chunk.RotaryDim;
@@ -72,7 +72,7 @@ internal unsafe struct LoadChunkKernel<T, TElement> : IRangeKernel
     }
 }
 
-/// <summary>Keys and values of a chunk's positions for all heads.</summary>
+/// <summary>Computes keys and values of a chunk's positions for all heads.</summary>
 internal unsafe struct ExpandKernel<T, TElement> : IRangeKernel
     where T : unmanaged
     where TElement : struct, IElement<T>
@@ -82,7 +82,7 @@ internal unsafe struct ExpandKernel<T, TElement> : IRangeKernel
 
     public ExpandedChunk Chunk;
 
-    /// <summary>[heads, ⌈rank / 32⌉, plain_dim, 32]: as queries are absorbed by them.</summary>
+    /// <summary>[heads, ⌈rank / 32⌉, plain_dim, 32]: the layout for absorbing queries.</summary>
     public T* Keys;
 
     /// <summary>[heads, ⌈value_dim / 32⌉, rank, 32].</summary>
@@ -124,7 +124,7 @@ internal unsafe struct ExpandKernel<T, TElement> : IRangeKernel
         }
     }
 
-    // The head's matrix of keys as [plain_dim, rank].
+    // Writes the head's projection to keys as [plain_dim, rank].
     private readonly void Unpack(int head, float* matrix)
     {
         var (rank, plain) = (Chunk.Rank, Chunk.PlainDim);

@@ -4,23 +4,23 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Latent attention of sequences with many new tokens: keys and values of their context are made chunk by chunk, in float32, and every
-/// chunk is attended to by all of the sequence's tokens before the next one is made. A token's result is the same bits however its prompt
-/// was cut, among steps that expand it, but others than absorbed attention gives.
+/// Latent attention of sequences with many new tokens. Computes keys and values of the context chunk by chunk, in float32; all of the
+/// sequence's tokens attend to a chunk before the next one is computed. Among steps that expand a prompt, a token's result has the same
+/// bits however the prompt was cut; absorbed attention gives other bits.
 /// </summary>
 internal sealed unsafe class ExpandedAttention : IDisposable
 {
     // Fewer multiply-adds than this take less time than waking a second thread.
     private const long MinWorkPerThread = 500_000;
 
-    // Fewer rows do not fill the kernels.
+    // Fewer tokens do not fill the kernels.
     private const int MinTokens = 32;
 
     private readonly NativeBuffer<int> _nextItem = new();
 
     /// <summary>
-    /// Whether a sequence takes less time expanded. Absorbed attention multiplies every pair of positions by latent vectors and brings
-    /// every token into their space and back; expanded attention makes keys and values of every position of the context.
+    /// Whether a sequence takes less time expanded. Absorbed attention multiplies latent vectors for every pair of positions, and projects
+    /// every token into their space and back. Expanded attention computes keys and values of every position of the context.
     /// </summary>
     public static bool Pays(SequenceSpan sequence, LatentAttentionShape shape)
     {
@@ -34,7 +34,7 @@ internal sealed unsafe class ExpandedAttention : IDisposable
         return expanded < absorbed;
     }
 
-    /// <summary>Bytes beside what every new token takes: a chunk's keys and values, and what each thread keeps.</summary>
+    /// <summary>Bytes for a chunk's keys and values and each thread's scratch memory, without what every new token takes.</summary>
     public static long WorkspaceBytes(LatentAttentionShape shape, int threads)
     {
         var chunk = ExpandedChunk.Of(shape);
@@ -48,7 +48,7 @@ internal sealed unsafe class ExpandedAttention : IDisposable
     /// <param name="output">[tokens of the step, heads · value_dim] in the activation type.</param>
     /// <param name="weight">As <see cref="CpuLatentOps"/> packs it.</param>
     /// <param name="cache">Of the layer.</param>
-    /// <param name="sequence">Which.</param>
+    /// <param name="sequence">The sequence.</param>
     /// <param name="metadata">The step.</param>
     /// <param name="shape">Of this rank.</param>
     public void Attend(

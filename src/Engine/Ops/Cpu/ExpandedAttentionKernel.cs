@@ -5,9 +5,9 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Attention of a sequence's tokens to one chunk of its positions, merged with the chunks before: maximum and sum of a row's weights, and
-/// its weighted values, are kept from chunk to chunk (Milakov and Gimelshein, 2018), which is the merge of finished chunks by the
-/// logarithms of their sums without its divisions. A row goes through the same additions in the same order whatever the other rows are.
+/// Attention of a sequence's tokens to one chunk of its positions, merged with the previous chunks. A row keeps the maximum and sum of its
+/// weights, and its weighted values, from chunk to chunk (Milakov and Gimelshein, 2018). This equals merging finished chunks by the
+/// logarithms of their sums, without the divisions. A row goes through the same additions in the same order whatever the other rows are.
 /// </summary>
 internal unsafe struct ExpandedAttentionKernel : IRangeKernel
 {
@@ -31,22 +31,22 @@ internal unsafe struct ExpandedAttentionKernel : IRangeKernel
     /// <summary>[heads, tokens, value panels · 32].</summary>
     public float* Accumulated;
 
-    /// <summary>Tokens of the sequence in the step.</summary>
+    /// <summary>Number of tokens of the sequence in the step.</summary>
     public int Tokens;
 
-    /// <summary>The first one's position.</summary>
+    /// <summary>Position of the first token.</summary>
     public int FirstPosition;
 
     public float Scale;
 
-    /// <summary>Next tile to take; threads share it, so that tiles that see more and less even out.</summary>
+    /// <summary>Next tile to take. Threads share it to balance tiles that see more and fewer positions.</summary>
     public int* NextItem;
 
-    /// <summary>What a thread needs: scores and weights of a tile, and one product.</summary>
+    /// <summary>Floats of a thread's scratch memory: scores and weights of a tile, and one product.</summary>
     /// <param name="capacity">Positions of a chunk.</param>
     public static int ScratchFloats(int capacity) => (2 * TileRows * capacity) + (Group * Lanes);
 
-    /// <summary>Tiles of a head.</summary>
+    /// <summary>Number of tiles of a head.</summary>
     public readonly int TilesPerHead => (Tokens + TileRows - 1) / TileRows;
 
     private readonly int QueryDim => Chunk.PlainDim + Chunk.RotaryDim;
@@ -75,7 +75,7 @@ internal unsafe struct ExpandedAttentionKernel : IRangeKernel
     private readonly void RunItem(int head, int firstToken, float* scores, float* weights, float* tile)
     {
         var rows = Math.Min(TileRows, Tokens - firstToken);
-        var seen = Math.Min(Chunk.Count, FirstPosition + firstToken + rows - Chunk.First); // by the last row
+        var seen = Math.Min(Chunk.Count, FirstPosition + firstToken + rows - Chunk.First); // by the tile's last row
         if (seen <= 0)
             return;
         Scores(head, firstToken, rows, seen, scores);
@@ -102,7 +102,7 @@ internal unsafe struct ExpandedAttentionKernel : IRangeKernel
         }
     }
 
-    // A row's scores → its weights; zero from what it sees to what the tile's last row sees.
+    // A row's scores → its weights; zero for positions that the tile's last row sees and this row does not.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Weigh(float* scores, int visible, int seen, float* weights, ref float maximum, ref float sum, float* accumulated)
     {
@@ -167,7 +167,7 @@ internal unsafe struct ExpandedAttentionKernel : IRangeKernel
     }
 }
 
-/// <summary>Weighted values over the sums of their weights, as the activations are stored.</summary>
+/// <summary>Divides weighted values by the sums of their weights and writes them in the activation type.</summary>
 internal unsafe struct FinishAttentionKernel<T, TElement> : IRangeKernel
     where T : unmanaged
     where TElement : struct, IElement<T>

@@ -1,8 +1,8 @@
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Some positions of a sequence whose keys and values are made for all heads at once. Everything is float32 in panels of 32 lanes, as
-/// <see cref="Float32PanelRows"/> multiplies by them.
+/// Some positions of a sequence whose keys and values are computed for all heads at once. Everything is float32 in panels of 32 lanes, the
+/// layout that <see cref="Float32PanelRows"/> multiplies by.
 /// </summary>
 internal unsafe struct ExpandedChunk
 {
@@ -16,25 +16,25 @@ internal unsafe struct ExpandedChunk
     public int RotaryDim;
     public int ValueDim;
 
-    /// <summary>Positions of a chunk at most; a multiple of 32, and chunks begin at multiples of it.</summary>
+    /// <summary>Max number of positions of a chunk, a multiple of 32. Chunks begin at multiples of it.</summary>
     public int Capacity;
 
     /// <summary>The first position.</summary>
     public int First;
 
-    /// <summary>Positions from there.</summary>
+    /// <summary>Number of positions.</summary>
     public int Count;
 
     /// <summary>[positions, rank], zero from the last position to the end of its panel.</summary>
     public float* Latent;
 
-    /// <summary>The same as [panels, rank, 32 positions].</summary>
+    /// <summary>The latent vectors as [panels, rank, 32 positions].</summary>
     public float* LatentPanels;
 
     /// <summary>Rotated parts of keys: [panels, rotary_dim, 32 positions].</summary>
     public float* RotaryPanels;
 
-    /// <summary>[heads, panels, <see cref="KeyRows"/>, 32 positions], rotated parts behind the others.</summary>
+    /// <summary>[heads, panels, <see cref="KeyRows"/>, 32 positions], rotated parts after the plain ones.</summary>
     public float* Keys;
 
     /// <summary>[heads, <see cref="ValuePanels"/>, positions, 32 values].</summary>
@@ -46,10 +46,10 @@ internal unsafe struct ExpandedChunk
     /// <summary>Panels of a head's values.</summary>
     public readonly int ValuePanels => Up(ValueDim, Lanes) / Lanes;
 
-    /// <summary>Panels of a chunk at most.</summary>
+    /// <summary>Max number of panels of a chunk.</summary>
     public readonly int MaxPanels => Capacity / Lanes;
 
-    /// <summary>Panels of positions.</summary>
+    /// <summary>Number of panels of positions.</summary>
     public readonly int Panels => Up(Count, Lanes) / Lanes;
 
     /// <summary>Keys of a head.</summary>
@@ -58,14 +58,14 @@ internal unsafe struct ExpandedChunk
     /// <summary>Values of a head.</summary>
     public readonly float* ValuesOf(int head) => Values + ((long)head * ValuePanels * Capacity * Lanes);
 
-    /// <summary>Floats of all five parts.</summary>
+    /// <summary>Number of floats of all five parts.</summary>
     public readonly long Floats => ((long)Capacity * ((2 * Rank) + RotaryDim)) + ((long)Heads * ((MaxPanels * KeyRows * Lanes) + (ValuePanels * Capacity * Lanes)));
 
-    /// <summary>The sizes of chunks of such a layer.</summary>
+    /// <summary>The sizes of a layer's chunks.</summary>
     public static ExpandedChunk Of(LatentAttentionShape shape) => new()
     {
         Heads = shape.Heads, Rank = shape.Rank, PlainDim = shape.PlainDim, RotaryDim = shape.RotaryDim, ValueDim = shape.ValueDim,
-        // Larger chunks are unpacked less often, smaller ones take less memory.
+        // Larger chunks need less unpacking, smaller ones less memory.
         Capacity = shape.Heads <= 32 ? 256 : 128,
     };
 

@@ -10,24 +10,24 @@ internal struct ActiveExpert
     public ExpertPanels GateUp;
     public ExpertPanels Down;
 
-    /// <summary>Its first row among those of all experts with few rows.</summary>
+    /// <summary>The expert's first row among those of all experts with few rows.</summary>
     public int FirstRow;
 
-    /// <summary>How many, at most <see cref="ExpertTiles.MaxRows"/>.</summary>
+    /// <summary>Number of rows, at most <see cref="ExpertTiles.MaxRows"/>.</summary>
     public int Rows;
 
-    /// <summary>Its first row among the results.</summary>
+    /// <summary>The expert's first row among the results.</summary>
     public int FirstResult;
 }
 
-/// <summary>What the kernels over experts share.</summary>
+/// <summary>Constants of the kernels for experts.</summary>
 internal static class ExpertTiles
 {
-    /// <summary>Rows of an expert with few.</summary>
+    /// <summary>Max number of rows of an expert with few rows.</summary>
     public const int MaxRows = 16;
 }
 
-/// <summary>Rows of the tokens that experts process, in the order of the experts.</summary>
+/// <summary>Gathers the rows that experts process, in the order of the experts.</summary>
 internal unsafe struct GatherExpertRowsKernel<T, TElement, TProduct> : IRangeKernel
     where T : unmanaged
     where TElement : struct, IElement<T>
@@ -36,7 +36,7 @@ internal unsafe struct GatherExpertRowsKernel<T, TElement, TProduct> : IRangeKer
     /// <summary>[tokens, hidden].</summary>
     public T* Source;
 
-    /// <summary>[rows] the token of each.</summary>
+    /// <summary>[rows] the token of each row.</summary>
     public int* Tokens;
 
     /// <summary>[rows, input width].</summary>
@@ -70,7 +70,7 @@ internal unsafe struct ExpertGateUpKernel<TProduct> : IRangeKernel
     public PanelShape GateUp;
     public PanelShape Down;
 
-    /// <summary>Next tile to take; threads share it, so that experts of many and of few rows even out.</summary>
+    /// <summary>Next tile to take. Threads share it to balance experts with more and fewer rows.</summary>
     public int* NextItem;
 
     public int ItemCount;
@@ -79,7 +79,7 @@ internal unsafe struct ExpertGateUpKernel<TProduct> : IRangeKernel
 
     private readonly int Width => Down.InFeatures;
 
-    /// <summary>Tiles of an expert.</summary>
+    /// <summary>Number of tiles of an expert.</summary>
     public static int TilesOf(int width) => (width + Panel - 1) / Panel;
 
     /// <summary>The range is one index per thread; the work itself comes from <see cref="NextItem"/>.</summary>
@@ -107,7 +107,7 @@ internal unsafe struct ExpertGateUpKernel<TProduct> : IRangeKernel
         var first = tile * Panel;
         var count = Math.Min(Panel, Width - first);
         TProduct.Multiply(GateUp, expert.GateUp, tile, x, expert.Rows, scratch, gate);
-        // The outputs of up follow those of gate, so that a tile of them may lie in two panels.
+        // The outputs of up follow those of gate, so a tile of up may span two panels.
         var (panel, lane) = ((Width + first) / Panel, (Width + first) % Panel);
         TProduct.Multiply(GateUp, expert.GateUp, panel, x, expert.Rows, scratch, up);
         if (lane > 0)
@@ -126,7 +126,7 @@ internal unsafe struct ExpertGateUpKernel<TProduct> : IRangeKernel
         }
     }
 
-    // Moves the outputs from a lane on, and what is in the next panel, to the front.
+    // Joins the outputs from a lane on with those in the next panel, at the front.
     private static void Join(int rows, int lane, int count, float* up, float* next)
     {
         for (var row = 0; row < rows; row++, up += Panel, next += Panel)
@@ -137,7 +137,7 @@ internal unsafe struct ExpertGateUpKernel<TProduct> : IRangeKernel
         }
     }
 
-    // As SiluAndMulKernel, to the bit: panels begin where its vectors do.
+    // The same bits as SiluAndMulKernel: panels begin where its vectors begin.
     private static void Activate(float* gate, float* up, int count)
     {
         var i = 0;
@@ -211,7 +211,7 @@ internal unsafe struct SumExpertsKernel : IRangeKernel
     /// <summary>[results, hidden].</summary>
     public float* Results;
 
-    /// <summary>[tokens, experts per token] the token's results in the order of the experts; -1 behind the last one.</summary>
+    /// <summary>[tokens, experts per token] the token's results in the order of the experts; -1 after the last one.</summary>
     public int* Rows;
 
     /// <summary>[tokens, experts per token] the weights of <see cref="Rows"/>.</summary>
@@ -236,7 +236,7 @@ internal unsafe struct SumExpertsKernel : IRangeKernel
         }
     }
 
-    // Product and sum are rounded one after the other, as plain tensor operations do.
+    // Rounds after the product and again after the sum, as plain tensor operations do.
     private readonly void Add(float* result, float weight, float* target)
     {
         var d = 0;

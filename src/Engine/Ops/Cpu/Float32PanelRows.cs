@@ -4,26 +4,26 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Rows times one panel of 32 outputs in float32, [in, 32]. The lanes are outputs and every output adds its products in the order of the
-/// inputs, so a row's result does not depend on the other rows.
+/// Multiplies rows by one panel of 32 outputs in float32, [in, 32]. The lanes are outputs. Every output adds its products in the order of
+/// the inputs, so a row's result does not depend on the other rows.
 /// </summary>
 internal static unsafe class Float32PanelRows
 {
-    /// <summary>Rows of one product at most.</summary>
+    /// <summary>Max number of rows of one product.</summary>
     public const int MaxRows = 8;
 
     private const int PanelWidth = PanelMatmulKernel.PanelWidth;
 
     /// <summary>Multiplies 1 to 8 rows.</summary>
     /// <param name="x">The first row.</param>
-    /// <param name="stride">Elements from a row to the next.</param>
-    /// <param name="rows">How many.</param>
+    /// <param name="stride">Elements from one row to the next.</param>
+    /// <param name="rows">Number of rows.</param>
     /// <param name="inFeatures">Elements of a row.</param>
     /// <param name="weights">The panel.</param>
-    /// <param name="tile">[8, 32]; what lies past the rows is overwritten.</param>
+    /// <param name="tile">[8, 32]; the rest after the rows is overwritten.</param>
     public static void Multiply(float* x, long stride, int rows, int inFeatures, float* weights, float* tile)
     {
-        // One row is bound by the latency of its sums: four cost hardly more, and eight less than twice that.
+        // One row is bound by the latency of its sums. Four rows cost hardly more than one, and eight less than twice four.
         if (rows > 4)
             EightRows(x, stride, rows - 1, inFeatures, weights, tile);
         else if (rows > 1)

@@ -3,9 +3,9 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// x · Wᵀ + bias by 8-bit floats in the layout of <see cref="Fp8Panels"/>, widened in registers. The lanes are outputs; an output adds the
-/// products of a column of blocks in the order of the inputs, and the sums of the columns, each times its scale, in theirs. So a row's
-/// result does not depend on the other rows: the same bits alone and in any batch.
+/// x · Wᵀ + bias by 8-bit floats in the layout of <see cref="Fp8Panels"/>, widened in registers. The lanes are outputs. An output adds the
+/// products within a column of blocks in the order of the inputs, then the sums of the columns, each times its scale, in the order of the
+/// columns. So a row's result does not depend on the other rows: it has the same bits alone and in any batch.
 /// </summary>
 internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
     where T : unmanaged
@@ -13,7 +13,7 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
 {
     private const int RowsAtOnce = Fp8PanelRows.MaxRows;
 
-    /// <summary>[rows, padded in], of <see cref="PrepareFp8InputKernel{T, TElement}"/>.</summary>
+    /// <summary>[rows, padded in], written by <see cref="PrepareFp8InputKernel{T, TElement}"/>.</summary>
     public float* Input;
 
     /// <summary>The panels.</summary>
@@ -68,7 +68,7 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
         }
     }
 
-    // The scales of one panel, [columns of blocks, 64]: of any number of columns, so not on the stack.
+    // The scales of one panel, [columns of blocks, 64]. Not on the stack, since there may be any number of columns.
     private readonly ref struct PanelScales(int columns)
     {
         public float* Pointer { get; } = (float*)NativeMemory.AlignedAlloc((nuint)columns * Fp8Panels.Width * sizeof(float), 64);

@@ -5,26 +5,26 @@ using System.Runtime.Intrinsics.X86;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Rows times one column of blocks of a panel of 8-bit floats (<see cref="Fp8Panels"/>), widened in registers. The lanes are outputs; an
-/// output adds its products in the order of the inputs, so a row's result does not depend on the other rows.
+/// Multiplies rows by a panel of 8-bit floats (<see cref="Fp8Panels"/>), one column of blocks after the other, widened in registers. The
+/// lanes are outputs. An output adds its products in the order of the inputs, so a row's result does not depend on the other rows.
 /// </summary>
 internal static unsafe class Fp8PanelRows
 {
-    /// <summary>Rows of one product at most.</summary>
+    /// <summary>Max number of rows of one product.</summary>
     public const int MaxRows = 4;
 
-    // Far enough ahead that a line has arrived from memory when it is needed.
+    // Prefetch distance: far enough for a line to arrive from memory before it is needed.
     private const int PrefetchAhead = 1024;
 
     /// <summary>
-    /// Multiplies 1 to 4 rows by a panel; sums of the columns of blocks, each times its scale, are added in the order of the columns.
+    /// Multiplies 1 to 4 rows by a panel. Adds the sums of the columns of blocks, each times its scale, in the order of the columns.
     /// </summary>
     /// <param name="x">[rows, padded in], as <see cref="Prepare"/> writes them.</param>
-    /// <param name="rows">How many.</param>
+    /// <param name="rows">Number of rows.</param>
     /// <param name="segments">The columns of blocks.</param>
     /// <param name="panel">The panel.</param>
     /// <param name="scales">[columns, 64], times <see cref="Fp8Panels.HalfBias"/>.</param>
-    /// <param name="totals">[4, 64]; what lies past the rows may be overwritten.</param>
+    /// <param name="totals">[4, 64]; the rest after the rows may be overwritten.</param>
     public static void Multiply(float* x, int rows, in Fp8Segments segments, uint* panel, float* scales, float* totals)
     {
         new Span<float>(totals, MaxRows * Fp8Panels.Width).Clear();
@@ -42,8 +42,8 @@ internal static unsafe class Fp8PanelRows
     /// <see cref="Fp8Panels.HalfBias"/>.
     /// </summary>
     /// <param name="source">The elements.</param>
-    /// <param name="first">The first one's place in the row.</param>
-    /// <param name="count">How many.</param>
+    /// <param name="first">Index of the first element in the row.</param>
+    /// <param name="count">Number of elements.</param>
     /// <param name="segments">The columns of blocks.</param>
     /// <param name="row">[padded in].</param>
     public static void Prepare<T, TElement>(T* source, int first, int count, in Fp8Segments segments, float* row)
@@ -139,7 +139,7 @@ internal static unsafe class Fp8PanelRows
     private static void FourRows(float* x, long stride, int rows, uint* weights, int groups, float* scales, float* totals)
     {
         var mask = Fp8Panels.Mask;
-        // The last of three rows is computed twice.
+        // With three rows, the last one is computed twice.
         var x1 = x + stride;
         var x2 = x1 + stride;
         var x3 = rows > 3 ? x2 + stride : x2;

@@ -4,10 +4,10 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// The layout of 8-bit floats for the CPU's kernels: panels of 64 outputs, [⌈out / 64⌉, groups of four inputs, 64, 4] bytes, zero where
-/// there is no element. A 32-bit lane holds four neighbours of one output, so that three operations make sixteen float32s of a vector: the
-/// byte is moved to the top, shifted down by four with its sign, and masked. The bits of e4m3 then stand where a float32 has its sign, the
-/// lower end of its exponent and its mantissa, which is the value times 2^-120, subnormals included.
+/// The layout of 8-bit floats for the CPU's kernels: panels of 64 outputs, [⌈out / 64⌉, groups of four inputs, 64, 4] bytes, padded with
+/// zeros. A 32-bit lane holds four adjacent inputs of one output. Three operations widen one byte of each lane to a vector of sixteen
+/// float32s: shift the byte to the top, shift it down by four with its sign, mask it. The bits of e4m3 are then where a float32 has its
+/// sign, the low bits of its exponent and its mantissa. That is the value times 2^-120, subnormals included.
 /// </summary>
 internal static unsafe class Fp8Panels
 {
@@ -15,11 +15,11 @@ internal static unsafe class Fp8Panels
     public const int Width = 64;
 
     /// <summary>
-    /// What inputs and scales are multiplied by each, so that both together undo 2^-120 and nothing in between is subnormal.
+    /// The factor on inputs and on scales. Both together undo 2^-120, and no intermediate value is subnormal.
     /// </summary>
     public const float HalfBias = 1.152921504606846976e18f; // 2^60
 
-    /// <summary>Panels of so many outputs.</summary>
+    /// <summary>Number of panels for this many outputs.</summary>
     public static int Count(int outFeatures) => (outFeatures + Width - 1) / Width;
 
     /// <summary>The bits of <see cref="Widen"/>'s result that come from the byte.</summary>
@@ -39,11 +39,11 @@ internal static unsafe class Fp8Panels
 
     /// <summary>The scales of a panel's outputs in all columns of blocks.</summary>
     /// <param name="scales">[rows of blocks, columns of blocks].</param>
-    /// <param name="columns">Columns of blocks.</param>
+    /// <param name="columns">Number of columns of blocks.</param>
     /// <param name="rows">The row of blocks of every output.</param>
     /// <param name="outFeatures">Outputs of the matrix.</param>
     /// <param name="panel">The panel.</param>
-    /// <param name="factor">What they are multiplied by.</param>
+    /// <param name="factor">Factor on the scales.</param>
     /// <param name="target">[columns, 64]; 0 past the last output.</param>
     public static void LoadScales(float* scales, int columns, int* rows, int outFeatures, long panel, float factor, float* target)
     {
@@ -60,12 +60,12 @@ internal static unsafe class Fp8Panels
 
     /// <summary>The scales of a panel's outputs in one column of blocks.</summary>
     /// <param name="scales">[rows of blocks, columns of blocks].</param>
-    /// <param name="columns">Columns of blocks.</param>
-    /// <param name="column">Which.</param>
+    /// <param name="columns">Number of columns of blocks.</param>
+    /// <param name="column">The column of blocks.</param>
     /// <param name="rows">The row of blocks of every output.</param>
     /// <param name="outFeatures">Outputs of the matrix.</param>
     /// <param name="panel">The panel.</param>
-    /// <param name="factor">What they are multiplied by.</param>
+    /// <param name="factor">Factor on the scales.</param>
     /// <param name="target">[64]; 0 past the last output.</param>
     public static void LoadColumnScales(float* scales, int columns, int column, int* rows, int outFeatures, long panel, float factor, float* target)
     {

@@ -5,7 +5,7 @@ namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
 /// float32 x · Wᵀ with a matrix for each head, stored in panels of 32 outputs: [heads, ceil(out / 32), in, 32]. As in
-/// <see cref="PanelMatmulKernel"/> every output adds its products in the order of the inputs, whatever the other rows are.
+/// <see cref="PanelMatmulKernel"/>, every output adds its products in the order of the inputs, whatever the other rows are.
 /// </summary>
 internal unsafe struct HeadMatmulKernel<T, TElement> : IRangeKernel
     where T : unmanaged

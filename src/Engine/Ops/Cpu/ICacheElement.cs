@@ -8,31 +8,31 @@ namespace LocalLlm.Ops.Cpu;
 internal interface ICacheElement<T> : IElement<T>
     where T : unmanaged
 {
-    /// <summary>Whether each token's heads have a scale (<see cref="Float8Row"/>), by which the kernel multiplies what is loaded.</summary>
+    /// <summary>Whether each token's heads have scales (<see cref="Float8Row"/>); the kernel multiplies loaded elements by them.</summary>
     static abstract bool IsScaled { get; }
 }
 
-/// <summary>8-bit floats (<see cref="Float8"/>). NaN is in the scale of a row and never in an element.</summary>
+/// <summary>8-bit floats (<see cref="Float8"/>). NaN is only ever in the scale of a row, never in an element.</summary>
 internal readonly unsafe struct Float8Element : ICacheElement<byte>
 {
     public static bool IsScaled => true;
 
-    // A byte that is widened with its sign and moved up by 20 has its bits where a float32 has its sign, the lower end of its exponent and
-    // its mantissa: that is the value times 2^-120, subnormals included.
+    // Sign-extend a byte and shift it up by 20: its bits are then where a float32 has its sign, the low bits of its exponent and its
+    // mantissa. That is the value times 2^-120, subnormals included.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Load(byte* source) =>
         ((Widen(Vector128.Load(source).AsSByte()) << 20) & Vector512.Create(0x87F00000u).AsInt32()).AsSingle() * 1.329227995784915872903807060280344576e36f;
 
-    /// <summary>Rounds to nearest even; beyond 448 that.</summary>
+    /// <summary>Rounds to nearest even; saturates at 448.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector512<float> value, byte* destination)
     {
         var sign = (value.AsUInt32() >> 24) & Vector512.Create(0x80u);
         var magnitude = Vector512.Min(Vector512.Abs(value), Vector512.Create(Float8.Largest));
         var bits = magnitude.AsUInt32();
-        // Three bits of mantissa, and an exponent whose bias is less by 120.
+        // Three bits of mantissa, and an exponent whose bias is smaller by 120.
         var normal = ((bits + Vector512.Create(0x7FFFFu) + ((bits >> 20) & Vector512<uint>.One)) >> 20) - Vector512.Create(120u << 3);
-        // Below 2^-6 in steps of 2^-9, which is what a float32 of 2^14 is rounded to.
+        // Below 2^-6, values are multiples of 2^-9: float32 values near 2^14 have this step, so adding 2^14 rounds to it.
         const float step = 16384;
         var subnormal = (magnitude + Vector512.Create(step)).AsUInt32() - Vector512.Create(step).AsUInt32();
         var result = Vector512.ConditionalSelect(Vector512.LessThan(magnitude, Vector512.Create(0.015625f)).AsUInt32(), subnormal, normal) | sign;
@@ -51,7 +51,7 @@ internal readonly unsafe struct Float8Element : ICacheElement<byte>
         return *bytes;
     }
 
-    /// <summary>Sixteen bytes with their signs.</summary>
+    /// <summary>Sixteen bytes, sign-extended.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<int> Widen(Vector128<sbyte> narrow)
     {
@@ -73,12 +73,12 @@ internal readonly unsafe struct Float8Element : ICacheElement<byte>
 /// <summary>Scales and rows of 8-bit floats for the kernels.</summary>
 internal static unsafe class Float8Rows
 {
-    /// <summary>Lanes that rows in scratch memory are padded to.</summary>
+    /// <summary>Rows in scratch memory are padded to a multiple of this.</summary>
     public const int Lanes = 16;
 
     /// <summary>Stores a row, as <see cref="Float8Row.Encode"/> does.</summary>
-    /// <param name="row">Its elements; the count rounded up to 16 may be overwritten.</param>
-    /// <param name="count">Elements.</param>
+    /// <param name="row">The row's elements; the count rounded up to 16 may be overwritten.</param>
+    /// <param name="count">Number of elements.</param>
     /// <param name="target">Room for the count rounded up to 16.</param>
     /// <returns>The row's scale.</returns>
     public static byte Encode(float* row, int count, byte* target)

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace LocalLlm.Ops.Cpu;
 
-/// <summary>How a kernel reads and writes one stored type as float32; a struct argument makes the JIT specialise the kernel.</summary>
+/// <summary>How a kernel reads and writes one stored type as float32. With a struct argument, the JIT specialises the kernel.</summary>
 internal unsafe interface IElement<T>
     where T : unmanaged
 {

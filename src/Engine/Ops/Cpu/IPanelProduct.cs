@@ -2,7 +2,7 @@ using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Ops.Cpu;
 
-/// <summary>What the matrices of one kind of a layer's experts have in common.</summary>
+/// <summary>What a layer's experts have in common in one of their matrices (gate and up, or down).</summary>
 internal unsafe struct PanelShape
 {
     public int InFeatures;
@@ -11,10 +11,10 @@ internal unsafe struct PanelShape
     /// <summary>Elements of a row as <see cref="IPanelProduct.Prepare"/> writes it.</summary>
     public int InputWidth;
 
-    /// <summary>Of 8-bit floats: the columns of blocks.</summary>
+    /// <summary>For 8-bit floats: the columns of blocks.</summary>
     public Fp8Segments Segments;
 
-    /// <summary>Of 8-bit floats: the row of blocks of every output, [out].</summary>
+    /// <summary>For 8-bit floats: the row of blocks of every output, [out].</summary>
     public int* ScaleRows;
 }
 
@@ -23,13 +23,13 @@ internal unsafe struct ExpertPanels
 {
     public void* Panels;
 
-    /// <summary>Of 8-bit floats: [rows of blocks, columns of blocks].</summary>
+    /// <summary>For 8-bit floats: [rows of blocks, columns of blocks].</summary>
     public float* Scales;
 }
 
 /// <summary>
-/// How few rows are multiplied by a panel of outputs of one stored type; a struct argument makes the JIT specialise the kernels. A row's
-/// result is the same bits whatever the other rows are.
+/// How few rows are multiplied by a panel of outputs of one stored type. With a struct argument, the JIT specialises the kernels. A row's
+/// result has the same bits whatever the other rows are.
 /// </summary>
 internal unsafe interface IPanelProduct
 {
@@ -39,11 +39,11 @@ internal unsafe interface IPanelProduct
     /// <summary>Floats of scratch memory that <see cref="Multiply"/> needs.</summary>
     static abstract long ScratchOf(in PanelShape shape);
 
-    /// <summary>Writes adjacent elements of a row as products need them, and what pads the row behind its last one.</summary>
+    /// <summary>Writes adjacent elements of a row as products need them, and the padding after the row's last element.</summary>
     /// <param name="shape">Of the matrix.</param>
     /// <param name="source">The elements.</param>
-    /// <param name="first">The first one's place in the row.</param>
-    /// <param name="count">How many.</param>
+    /// <param name="first">Index of the first element in the row.</param>
+    /// <param name="count">Number of elements.</param>
     /// <param name="row">[input width].</param>
     static abstract void Prepare<T, TElement>(in PanelShape shape, T* source, int first, int count, float* row)
         where T : unmanaged
@@ -52,9 +52,9 @@ internal unsafe interface IPanelProduct
     /// <summary>Multiplies rows by one panel.</summary>
     /// <param name="shape">Of the matrix.</param>
     /// <param name="matrix">The matrix.</param>
-    /// <param name="panel">Which panel.</param>
+    /// <param name="panel">Index of the panel.</param>
     /// <param name="x">[rows, input width].</param>
-    /// <param name="rows">How many.</param>
+    /// <param name="rows">Number of rows.</param>
     /// <param name="scratch">See <see cref="ScratchOf"/>.</param>
     /// <param name="totals">[rows rounded up to 8, width].</param>
     static abstract void Multiply(in PanelShape shape, in ExpertPanels matrix, long panel, float* x, int rows, float* scratch, float* totals);

@@ -5,10 +5,10 @@ using System.Runtime.Intrinsics.X86;
 
 namespace LocalLlm.Ops.Cpu;
 
-/// <summary>One piece of latent attention: some adjacent rows of one sequence, a row being a head of a token.</summary>
+/// <summary>One piece of latent attention: adjacent rows of one sequence. A row is a head of a token.</summary>
 /// <param name="Sequence">Index into the step's sequences.</param>
-/// <param name="FirstRow">token · heads + head, tokens counted from the sequence's first one in this step.</param>
-/// <param name="RowCount">Rows of the piece.</param>
+/// <param name="FirstRow">token · heads + head, with tokens counted from the sequence's first token in this step.</param>
+/// <param name="RowCount">Number of rows of the piece.</param>
 internal readonly record struct LatentTile(int Sequence, int FirstRow, int RowCount);
 
 /// <summary>
@@ -36,14 +36,14 @@ internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
     /// <summary>[blocks, 16, rank + rotary_dim].</summary>
     public T* Cache;
 
-    /// <summary>[blocks, 16] where the cache has them.</summary>
+    /// <summary>[blocks, 16] if the cache has scales.</summary>
     public byte* Scales;
 
     public LatentTile* Tiles;
     public SequenceSpan* Sequences;
     public int* BlockTables;
 
-    /// <summary>Next piece to take; threads share it, so that long and short ones even out.</summary>
+    /// <summary>Next piece to take. Threads share it to balance long and short pieces.</summary>
     public int* NextItem;
 
     public int ItemCount;
@@ -132,7 +132,7 @@ internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
         }
     }
 
-    // Rows past the last visible one are zero: what lies there has never been written.
+    // Rows after the last visible position become zero: that part of the cache has never been written.
     private readonly void LoadBlock(int id, int positions, float* block)
     {
         var source = Cache + ((long)id * BlockSize * Width);
@@ -218,7 +218,7 @@ internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
         return half.GetLower() + half.GetUpper();
     }
 
-    // Scores of the first positions → their weights; zero for the others.
+    // Scores of the visible positions → their weights; zero for the other positions.
     private readonly void Weigh(float* scores, int visible, ref float maximum, ref float sum, float* accumulated)
     {
         if (visible <= 0)

@@ -5,8 +5,8 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// What latent attention stores of each token: the normalised latent vector and the rotated part of its key. Rotates its query heads in
-/// place.
+/// Stores what latent attention keeps of each token: the normalised latent vector and the rotated part of its key. Rotates the token's
+/// query heads in place.
 /// </summary>
 internal unsafe struct LatentRowKernel<T, TElement, TCache, TCacheElement> : IRangeKernel
     where T : unmanaged
@@ -17,7 +17,7 @@ internal unsafe struct LatentRowKernel<T, TElement, TCache, TCacheElement> : IRa
     /// <summary>[tokens, heads · query_dim].</summary>
     public T* Queries;
 
-    /// <summary>The first token's latent vector, with the rotated part of its key behind it.</summary>
+    /// <summary>The first token's latent vector, followed by the part of its key to rotate.</summary>
     public T* Source;
 
     /// <summary>Elements from one token's vector to the next.</summary>
@@ -29,7 +29,7 @@ internal unsafe struct LatentRowKernel<T, TElement, TCache, TCacheElement> : IRa
     /// <summary>[blocks, 16, rank + rotary_dim].</summary>
     public TCache* Cache;
 
-    /// <summary>[blocks, 16] where the cache has them.</summary>
+    /// <summary>[blocks, 16] if the cache has scales.</summary>
     public byte* Scales;
 
     public float* Cos;

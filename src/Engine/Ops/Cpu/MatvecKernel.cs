@@ -5,16 +5,16 @@ using System.Runtime.Intrinsics.X86;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// bfloat16 x · Wᵀ + bias for one row, at the memory's own rate. Weights lie in panels of 64 outputs and pairs of inputs,
-/// [ceil(out / 64), ceil(in / 2), 64, 2], so that one stream is read from end to end and a 32-bit lane holds two neighbours:
-/// the lower half becomes a float32 by a shift, the upper one by a mask.
+/// bfloat16 x · Wᵀ + bias for one row, at the memory's full bandwidth. Weights are in panels of 64 outputs and pairs of inputs,
+/// [ceil(out / 64), ceil(in / 2), 64, 2]: the kernel reads one stream from end to end, and a 32-bit lane holds two adjacent inputs.
+/// A shift turns the lower half into a float32, a mask the upper half.
 /// </summary>
 internal unsafe struct MatvecKernel : IRangeKernel
 {
     /// <summary>Outputs per panel: four vectors.</summary>
     public const int PanelWidth = 64;
 
-    // Far enough ahead that a line has arrived from memory when it is needed.
+    // Prefetch distance: far enough for a line to arrive from memory before it is needed.
     private const int PrefetchAhead = 1024;
 
     /// <summary>[in, padded to even] float32.</summary>

@@ -4,22 +4,22 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Finds out whether oneDNN packed a bfloat16 matrix as <see cref="PairPanels"/>, which it does for bfloat16 instructions on wide vectors:
-/// few rows are then multiplied from the same memory by kernels of our own. Its layout is no promise, so it is looked at for each matrix.
+/// Finds out whether oneDNN packed a bfloat16 matrix as <see cref="PairPanels"/>, as it does for bfloat16 instructions on wide vectors. Our
+/// own kernels then multiply few rows from the same memory. oneDNN does not guarantee its layout, so every matrix is checked.
 /// </summary>
 internal static unsafe class PackedPanels
 {
     private const int Width = MatvecKernel.PanelWidth;
 
-    // Elements of each panel that are compared; a wrong layout has other values at nearly all of them.
+    // Elements of each panel that are compared. A different layout has other values at nearly all of them.
     private const int Samples = 24;
 
-    // Panels for each sample that is no zero, at most: any layout has zeros, so a matrix of little else says nothing.
+    // Max number of panels for each sample that is not zero. Zeros match in any layout, so a matrix of mostly zeros proves nothing.
     private const int MaxPanelsPerNonZero = 4;
 
-    /// <summary>Where they lie; null: the layout is another one.</summary>
-    /// <param name="packed">Of oneDNN.</param>
-    /// <param name="weight">[out, in] what was packed, contiguous.</param>
+    /// <summary>Finds the panels; null: the layout is a different one.</summary>
+    /// <param name="packed">The matrix as oneDNN packed it.</param>
+    /// <param name="weight">[out, in] the matrix before packing, contiguous.</param>
     public static PairPanels? Find(Tensor packed, Tensor weight)
     {
         var (outFeatures, inFeatures) = (weight.size(0), weight.size(1));
@@ -36,7 +36,7 @@ internal static unsafe class PackedPanels
         {
             for (var sample = 0; sample < Samples; sample++)
             {
-                // The corners, and places between them by multiples of odd numbers.
+                // The corners, and places between them at multiples of odd numbers.
                 var (lane, input) = sample switch
                 {
                     0 => (0, 0),

@@ -4,10 +4,10 @@ using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Ops.Cpu;
 
-/// <summary>One piece of attention work: some adjacent tokens of one sequence.</summary>
+/// <summary>One piece of attention work: adjacent tokens of one sequence.</summary>
 /// <param name="Sequence">Index into the step's sequences.</param>
-/// <param name="FirstToken">First token, counted from the sequence's first one in this step.</param>
-/// <param name="TokenCount">Tokens of the piece.</param>
+/// <param name="FirstToken">First token, counted from the sequence's first token in this step.</param>
+/// <param name="TokenCount">Number of tokens of the piece.</param>
 internal readonly record struct AttentionTile(int Sequence, int FirstToken, int TokenCount);
 
 /// <summary>
@@ -34,17 +34,17 @@ internal unsafe struct PagedAttentionKernel<T, TElement, TCache, TCacheElement> 
     public TCache* Keys;
     public TCache* Values;
 
-    /// <summary>[blocks, kv_heads, 16] where the cache has them.</summary>
+    /// <summary>[blocks, kv_heads, 16] if the cache has scales.</summary>
     public byte* KeyScales;
 
-    /// <summary>[blocks, kv_heads, 16] where the cache has them.</summary>
+    /// <summary>[blocks, kv_heads, 16] if the cache has scales.</summary>
     public byte* ValueScales;
 
     public AttentionTile* Tiles;
     public SequenceSpan* Sequences;
     public int* BlockTables;
 
-    /// <summary>Next item to take; threads share it, so that long and short items even out.</summary>
+    /// <summary>Next item to take. Threads share it to balance long and short items.</summary>
     public int* NextItem;
 
     public int ItemCount;
@@ -142,7 +142,7 @@ internal unsafe struct PagedAttentionKernel<T, TElement, TCache, TCacheElement> 
         new Span<float>(query + (rows * HeadDim), (paddedRows - rows) * HeadDim).Clear();
     }
 
-    // A block of a kv head, once for all rows. Of values only those of the first positions: what lies behind has never been written.
+    // Widens a block of a kv head, once for all rows. Takes values only of the first positions: the rest has never been written.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Widen(long blockHead, int positions, float* keys, float* values)
     {

@@ -5,13 +5,13 @@ namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
 /// bfloat16 x · Wᵀ + bias for any number of rows, over the panels of <see cref="MatvecKernel"/>: 64 outputs, pairs of inputs. Every output
-/// of every row has one sum in float32, to which the pairs of inputs are added from the first to the last, the odd one of a pair before the
-/// even one. So a row's result does not depend on the other rows nor on how the work is cut: the same bits alone and in any batch, which
-/// library GEMMs do not give.
+/// of every row has one sum in float32. The products of the pairs of inputs are added to it from the first pair to the last, the odd input
+/// of a pair before the even one. So a row's result depends neither on the other rows nor on how the work is cut: it has the same bits
+/// alone and in any batch, which library GEMMs do not guarantee.
 /// </summary>
 internal unsafe struct PairMatmulKernel : IRangeKernel
 {
-    // Rows whose sums are kept while the weights of a slice of inputs stay in the core's own cache.
+    // Number of rows whose sums are kept while the weights of a slice of inputs stay in the core's own cache.
     private const int RowsPerBlock = 16 * DotProductCode.MaxRows;
 
     // Pairs of inputs of a slice: half a MiB of weights.
@@ -36,8 +36,8 @@ internal unsafe struct PairMatmulKernel : IRangeKernel
     public int OutFeatures;
 
     /// <summary>
-    /// The functions of <see cref="DotProductCode"/> by their number of rows, from 1 on; null: the same sums by what .NET has, where the
-    /// CPU or the system does not allow them.
+    /// The functions of <see cref="DotProductCode"/> by number of rows, from 1 on. Null, if the CPU or the system does not allow them: .NET
+    /// code computes the same sums.
     /// </summary>
     public nint* Functions;
 
@@ -114,7 +114,7 @@ internal unsafe struct PairMatmulKernel : IRangeKernel
         a3.Store(sums + 48);
     }
 
-    // Of half a panel.
+    // The same sums in .NET, for half a panel.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddFourRows(uint* input, int stride, uint* weights, int pairs, float* sums)
     {

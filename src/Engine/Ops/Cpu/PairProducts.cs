@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cpu;
 
-/// <summary>Products by bfloat16 matrices whose rows do not depend on one another (<see cref="PairMatmulKernel"/>).</summary>
+/// <summary>Products by bfloat16 matrices in which rows do not depend on one another (<see cref="PairMatmulKernel"/>).</summary>
 internal sealed unsafe class PairProducts : IDisposable
 {
     // Fewer multiply-adds than this take less time than waking a second thread.
@@ -14,8 +14,8 @@ internal sealed unsafe class PairProducts : IDisposable
     private readonly ExecutableMemory? _code;
     private readonly NativeBuffer<nint> _functions = new();
 
-    /// <summary>Writes the machine code where CPU and system have it.</summary>
-    /// <param name="usesMachineCode">False: what .NET has, to the same bits.</param>
+    /// <summary>Writes the machine code if the CPU and the system support it.</summary>
+    /// <param name="usesMachineCode">False: use .NET code, which gives the same bits.</param>
     public PairProducts(bool usesMachineCode = true)
     {
         if (!usesMachineCode || !DotProductCode.IsSupported)
@@ -37,7 +37,7 @@ internal sealed unsafe class PairProducts : IDisposable
             _functions.Add((nint)(_code.Code + start));
     }
 
-    /// <summary>Whether the machine code runs.</summary>
+    /// <summary>Whether products use the machine code.</summary>
     public bool UsesMachineCode => _code is not null;
 
     /// <summary>[out, in] bfloat16 → [ceil(out / 64), ceil(in / 2), 64, 2], owned by the caller.</summary>
@@ -56,12 +56,12 @@ internal sealed unsafe class PairProducts : IDisposable
 
     /// <summary>x · Wᵀ + bias: [rows, in] → [rows, out], all bfloat16.</summary>
     /// <param name="x">The rows.</param>
-    /// <param name="weight">Its data is of <see cref="Pack"/>.</param>
+    /// <param name="weight">Its data is a result of <see cref="Pack"/>.</param>
     public Tensor Multiply(Tensor x, LinearWeight weight)
     {
         var rows = (int)x.size(0);
         var output = empty([rows, weight.OutFeatures], ScalarType.BFloat16);
-        // The other of the last input's pair must be a number.
+        // Pad with zero: the second input of the last pair must not be NaN.
         using var padded = weight.InFeatures % 2 == 0 ? null : nn.functional.pad(x, [0, 1]);
         var kernel = new PairMatmulKernel
         {

@@ -1,9 +1,9 @@
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// float32 x · Wᵀ + bias over weights stored in panels of 32 outputs: [ceil(out / 32), in, 32]. The lanes are outputs and every
-/// output adds its products in the order of the input elements, so a row's result does not depend on the other rows:
-/// the same bits alone and in any batch, which library GEMMs do not give.
+/// float32 x · Wᵀ + bias over weights stored in panels of 32 outputs: [ceil(out / 32), in, 32]. The lanes are outputs. Every
+/// output adds its products in the order of the inputs, so a row's result does not depend on the other rows: it has the same
+/// bits alone and in any batch, which library GEMMs do not guarantee.
 /// </summary>
 internal unsafe struct PanelMatmulKernel : IRangeKernel
 {

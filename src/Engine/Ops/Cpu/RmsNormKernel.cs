@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Ops.Cpu;
 
-/// <summary>RMSNorm rows, optionally adding x to a residual first and normalising that.</summary>
+/// <summary>RMSNorm of rows. Optionally adds the input to a residual first and normalises the sum.</summary>
 internal unsafe struct RmsNormKernel<T, TElement> : IRangeKernel
     where T : unmanaged
     where TElement : struct, IElement<T>

@@ -20,10 +20,10 @@ internal unsafe struct RotaryCacheKernel<T, TElement, TCache, TCacheElement> : I
     public TCache* Keys;
     public TCache* Values;
 
-    /// <summary>[blocks, kv_heads, 16] where the cache has them.</summary>
+    /// <summary>[blocks, kv_heads, 16] if the cache has scales.</summary>
     public byte* KeyScales;
 
-    /// <summary>[blocks, kv_heads, 16] where the cache has them.</summary>
+    /// <summary>[blocks, kv_heads, 16] if the cache has scales.</summary>
     public byte* ValueScales;
 
     /// <summary>[rows, head_dim / 2].</summary>
@@ -82,7 +82,7 @@ internal unsafe struct RotaryCacheKernel<T, TElement, TCache, TCacheElement> : I
             }
             else
             {
-                // The two types are one.
+                // Activations and cache have the same type here.
                 for (var d = 0; d < HeadDim; d++)
                     keyColumn[d * BlockSize] = ((TCache*)key)[d];
                 new ReadOnlySpan<TCache>(value, HeadDim).CopyTo(new(valueRow, HeadDim));

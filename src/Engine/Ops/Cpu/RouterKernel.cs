@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Chooses the experts of each token. Library functions give an element other bits at another place of a vector; here a token's choice
-/// depends on its own logits alone. Of equal scores the first wins.
+/// Chooses the experts of each token. Results of library functions depend on an element's place in a vector; here a token's choice depends
+/// only on its own logits. Of equal scores the first wins.
 /// </summary>
 internal unsafe struct RouterKernel : IRangeKernel
 {
@@ -119,7 +119,7 @@ internal unsafe struct RouterKernel : IRangeKernel
         return Choice == ExpertChoice.NoAuxiliaryLoss ? first + second : first;
     }
 
-    // The first of the highest, which is not taken again. Without a comparison that holds (NaN) an expert is chosen all the same.
+    // Takes the first of the highest scores and excludes it from later calls. Chooses an expert even if all comparisons fail (NaN).
     private static int TakeBest(float* candidates, int count)
     {
         var best = 0;

@@ -11,7 +11,7 @@ internal static unsafe class RowMaxima
     /// <summary>[rows, width] float32 or bfloat16 → [rows, 2] float32.</summary>
     /// <param name="x">The rows.</param>
     /// <param name="firstColumn">Added to every column.</param>
-    /// <param name="grain">Rows that a thread takes at least.</param>
+    /// <param name="grain">Min number of rows for a thread.</param>
     public static Tensor Of(Tensor x, long firstColumn, long grain)
     {
         var output = empty([x.size(0), 2], ScalarType.Float32);
@@ -34,7 +34,7 @@ internal static unsafe class RowMaxima
     }
 }
 
-/// <summary>Row by row: one pass for the largest value, and one for its first column, which ends there.</summary>
+/// <summary>Row by row: one pass for the largest value, and one for its first column, which stops there.</summary>
 internal unsafe struct RowMaximaKernel<T, TElement> : IRangeKernel
     where T : unmanaged
     where TElement : struct, IElement<T>
@@ -63,7 +63,7 @@ internal unsafe struct RowMaximaKernel<T, TElement> : IRangeKernel
         }
     }
 
-    // NaN where there is any.
+    // The largest value of a row; NaN if the row has any.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private readonly float Largest(T* row)
     {
@@ -74,7 +74,7 @@ internal unsafe struct RowMaximaKernel<T, TElement> : IRangeKernel
             var (a, b) = (TElement.Load(row + i), TElement.Load(row + i + Lanes));
             even = Vector512.MaxNative(a, even);
             odd = Vector512.MaxNative(b, odd);
-            // No lane of NaN equals itself.
+            // NaN does not equal itself.
             unsound |= ~Vector512.Equals(a, a) | ~Vector512.Equals(b, b);
         }
 
@@ -95,7 +95,7 @@ internal unsafe struct RowMaximaKernel<T, TElement> : IRangeKernel
                 i += Lanes;
         }
 
-        // Equals holds for two NaN, and for 0 and -0.
+        // Equals is true for two NaN, and for 0 and -0.
         while (!TElement.ToSingle(row[i]).Equals(value))
             i++;
         return i;

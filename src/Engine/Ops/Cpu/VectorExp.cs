@@ -4,16 +4,16 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// A float32 exponential for kernels: the runtime's own goes through float64 and makes SiLU five times slower. Range reduction by ln 2 in
-/// two parts and a polynomial of degree 6 (the coefficients of Moshier's Cephes library).
+/// A float32 exponential for kernels; the runtime's own goes through float64 and makes SiLU five times slower. Uses range reduction by ln 2
+/// in two parts and a polynomial of degree 6 (the coefficients of Moshier's Cephes library).
 /// </summary>
 internal static class VectorExp
 {
-    // Below this the result would no longer be a normal number, above the other it would be infinite.
+    // Below MinExponent the result would no longer be a normal number; above GreatestExponent it would be infinite.
     private const float MinExponent = -87;
     private const float GreatestExponent = 88;
 
-    /// <summary>e^y within 2 units in the last place: e^0 is exactly 1; 0 below -87, infinity above 88, NaN of NaN.</summary>
+    /// <summary>e^y within 2 units in the last place. Exactly 1 for 0; 0 below -87, infinity above 88, NaN for NaN.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Exp(Vector512<float> y)
     {

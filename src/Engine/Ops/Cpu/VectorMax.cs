@@ -6,7 +6,7 @@ namespace LocalLlm.Ops.Cpu;
 /// <summary>The largest lane of a vector.</summary>
 internal static class VectorMax
 {
-    /// <summary>NaN where a lane is.</summary>
+    /// <summary>The largest lane; NaN if any lane is NaN.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Across(Vector512<float> value)
     {

@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Widens adjacent panels of 8-bit floats to the bfloat16 nearest to element times scale, transposed, for a product of many rows by a
-/// library.
+/// Widens adjacent panels of 8-bit floats to bfloat16, transposed: each value is the one nearest to element times scale. A library then
+/// multiplies many rows by the result.
 /// </summary>
 internal unsafe struct WidenFp8Kernel : IRangeKernel
 {
@@ -26,7 +26,7 @@ internal unsafe struct WidenFp8Kernel : IRangeKernel
     public int FirstPanel;
     public int PanelCount;
 
-    /// <summary>Items are panels in each column of blocks.</summary>
+    /// <summary>Items are pairs of a column of blocks and a panel.</summary>
     public readonly void Run(long begin, long end)
     {
         var scales = stackalloc float[Fp8Panels.Width];
@@ -46,7 +46,7 @@ internal unsafe struct WidenFp8Kernel : IRangeKernel
     private static void Widen(uint* source, float* scales, int length, ushort* target, int stride)
     {
         var mask = Fp8Panels.Mask;
-        // Twice 2^60: one factor alone, times a scale, might be no finite number.
+        // Multiply by 2^60 twice: a single factor of 2^120 times a scale might overflow.
         var bias = Vector512.Create(Fp8Panels.HalfBias);
         var (s0, s1, s2, s3) = (Vector512.Load(scales), Vector512.Load(scales + 16), Vector512.Load(scales + 32), Vector512.Load(scales + 48));
         for (; length > 0; length -= Fp8Segments.GroupWidth, source += Fp8Panels.Width)

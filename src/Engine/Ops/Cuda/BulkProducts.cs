@@ -4,13 +4,13 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Products of many rows by matrices of 8-bit floats on Hopper (<c>bulk_products.cu</c>): rows become 8-bit floats as in
-/// <see cref="WarpgroupProducts"/>, laid out in tiles that the copy engine brings whole.
+/// Products of many rows by matrices of 8-bit floats on Hopper (<c>bulk_products.cu</c>). Rows are quantised as in
+/// <see cref="WarpgroupProducts"/>, but laid out in tiles that the copy engine loads as a whole.
 /// </summary>
 /// <param name="device">The card.</param>
-/// <param name="kernels">Its kernels.</param>
-/// <param name="workspace">Room for the tiles.</param>
-/// <param name="products">Says whether rows become 8-bit floats.</param>
+/// <param name="kernels">The card's kernels.</param>
+/// <param name="workspace">Buffers for the tiles.</param>
+/// <param name="products">Decides whether rows are quantised.</param>
 internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, WarpgroupProducts products)
 {
     private const string QuantiseSource = "quantise.cu";
@@ -19,25 +19,25 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     private const int WarpSize = 32;
     private const int GatherParts = 8; // blocks that share the inputs of a tile
 
-    /// <summary>Rows of each expert, on average, from which on it is quicker than <see cref="WarpgroupProducts"/>.</summary>
+    /// <summary>Mean number of rows per expert from which on this is faster than <see cref="WarpgroupProducts"/>.</summary>
     public const int MinRows = 20;
 
-    /// <summary>The tables of experts with maps, where it can multiply by them.</summary>
+    /// <summary>Adds tensor maps to the tables of experts, if the kernel supports their matrices.</summary>
     public ExpertTables Described(ExpertTables tables) =>
         tables with { GateUp = Described(tables.GateUp, isGated: true), Down = Described(tables.Down, isGated: false) };
 
-    /// <summary>Whether it multiplies by a matrix [gate | up], which is described, and combines the halves.</summary>
+    /// <summary>Whether the kernel can multiply by a described matrix [gate | up] and combine the halves.</summary>
     public static bool TakesGated(Fp8Weight weight) =>
         weight.Bias is null && BulkTiling.TakesGrid(weight.Grid, weight.InFeatures, isGated: true);
 
-    /// <summary>What it wants to know of a matrix; null: it cannot multiply by it.</summary>
+    /// <summary>Describes a matrix for the kernel; null: the kernel does not support the matrix.</summary>
     public BulkMatrix? TryDescribe(Fp8Weight weight) =>
         Quantises && BulkTiling.TakesGrid(weight.Grid, weight.InFeatures, isGated: false) ? BulkMatrix.Of(weight, device.Torch) : null;
 
-    /// <summary>Lists the tiles of a step's experts behind their sorted rows.</summary>
-    /// <param name="rows">Sorted.</param>
+    /// <summary>Queues the kernel that lists the tiles of a step's experts, after their rows are sorted.</summary>
+    /// <param name="rows">The sorted rows.</param>
     /// <param name="memory">[<see cref="BulkRows.Length"/>] int32 on the card for the lists.</param>
-    /// <param name="macros">What <c>experts.cu</c> is compiled for.</param>
+    /// <param name="macros">Macros that compile <c>experts.cu</c>.</param>
     public BulkRows List(ExpertRows rows, ulong memory, string macros)
     {
         var bulk = new BulkRows(rows, memory);
@@ -49,7 +49,7 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     /// <summary>The products of all experts of a step, each by its own rows.</summary>
     /// <param name="x">[rows, in] of a 16-bit type.</param>
     /// <param name="table">The experts' matrices, with maps.</param>
-    /// <param name="y">[assignments, out], or half of the outputs where gate and up become one.</param>
+    /// <param name="y">[assignments, out]; half as many outputs where gate and up are combined.</param>
     /// <param name="bulk">The rows of each expert.</param>
     /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
     public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, BulkRows bulk, TokenPermutation direction)
@@ -67,9 +67,9 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     /// <summary>y = x · Wᵀ + bias.</summary>
     /// <param name="x">Rows of <see cref="Tiled"/> or <see cref="TryTiledNormed"/>.</param>
     /// <param name="weight">The matrix.</param>
-    /// <param name="description">Of the matrix.</param>
+    /// <param name="description">Result of <see cref="TryDescribe"/> for the matrix.</param>
     /// <param name="scaleRows">[out] int32: the row of blocks of each output.</param>
-    /// <param name="y">[rows, out], contiguous; of [gate | up] half of the outputs.</param>
+    /// <param name="y">[rows, out], contiguous; half as many outputs for [gate | up].</param>
     /// <param name="gated">Whether gates and ups become silu(gate) · up.</param>
     /// <param name="add">Whether results are added to y, rounded once.</param>
     public void Multiply(
@@ -78,15 +78,15 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
             BulkTiling.OfProduct(x.Rows, weight.OutFeatures, device.Multiprocessors), description.Map, description.ScaleAddress, scaleRows,
             (int)weight.Scales.size(1), weight.Bias, x, y, weight.OutFeatures, TokenPermutation.None, [0ul, 0ul, 0ul], gated, add);
 
-    /// <summary>Rows as 8-bit floats in tiles; valid until others are.</summary>
+    /// <summary>Quantises rows to tiles of 8-bit floats; valid until other rows are quantised.</summary>
     /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
     public TiledRows Tiled(Tensor x) => Quantise(x, BulkTiling.TilesOf((int)x.size(0)), TokenPermutation.None, 0, 0);
 
-    /// <summary>The same of normalised rows, in one pass over them.</summary>
+    /// <summary>Normalises rows and quantises them as <see cref="Tiled"/> does, in one pass.</summary>
     /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
     /// <param name="weight">[in], of the norm.</param>
     /// <param name="epsilon">Added to the mean square.</param>
-    /// <returns>Null: rows are too wide for it, or begin where it cannot read.</returns>
+    /// <returns>Null: rows are too wide for the kernel, or not aligned as it needs.</returns>
     public TiledRows? TryTiledNormed(Tensor x, Tensor weight, float epsilon)
     {
         if (!WarpgroupProducts.CanQuantiseNormed(x))
@@ -131,7 +131,7 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
         return tiled;
     }
 
-    // A token goes to several experts: it becomes 8-bit floats once, which are copied.
+    // A token goes to several experts: it is quantised once, then copied.
     private TiledRows Gather(Tensor x, BulkRows bulk)
     {
         var inputs = (int)x.size(1);
@@ -163,19 +163,19 @@ internal readonly record struct BulkRows(ExpertRows Rows, ulong Memory)
     private const int IntsOfItem = 4;
     private const int IntsOfTile = 2;
 
-    /// <summary>How products of them are cut.</summary>
+    /// <summary>The tiling of products of these rows.</summary>
     public BulkTiling Tiling => BulkTiling.OfExperts(Rows.MeanRows);
 
-    /// <summary>Tiles of all experts at most.</summary>
+    /// <summary>Max number of tiles of all experts.</summary>
     public int MaxTiles => Rows.Experts + (Rows.Assignments / BulkTiling.RowsOfTile);
 
-    /// <summary>[1 + items, 4] int32: how many there are; then the expert, the first of its rows, the first of all tiles, tiles.</summary>
+    /// <summary>[1 + items, 4] int32: number of items; then for each its expert, first row, first tile and number of tiles.</summary>
     public ulong Items => Memory;
 
-    /// <summary>[max tiles, 2] int32: the expert, and which tile of its rows; then -1.</summary>
+    /// <summary>[max tiles, 2] int32: for each tile its expert and its index among the expert's tiles; then -1.</summary>
     public ulong Tiles => Memory + ((ulong)(IntsOfItem * (1 + MaxItems)) * sizeof(int));
 
-    /// <summary>Int32 that all of it takes at most: never more with fewer assignments, whatever items they have.</summary>
+    /// <summary>Max number of int32 of both lists. Fewer assignments never need more, whatever items they have.</summary>
     public int Length => (IntsOfItem * (1 + ItemsOf(BulkTiling.OfExperts(1)))) + (IntsOfTile * MaxTiles);
 
     private int MaxItems => ItemsOf(Tiling);
@@ -183,7 +183,7 @@ internal readonly record struct BulkRows(ExpertRows Rows, ulong Memory)
     private int ItemsOf(BulkTiling tiling) => Rows.Experts + (Rows.Assignments / (tiling.Tiles * BulkTiling.RowsOfTile));
 }
 
-/// <summary>A matrix as the copy engine and the kernel find it; owns its tensors, not the matrix.</summary>
+/// <summary>Describes a matrix to the copy engine and the kernel. Owns its tensors, but not the matrix.</summary>
 /// <param name="Map">[1, 128] bytes on the card.</param>
 /// <param name="ScaleAddress">[1] int64 on the card.</param>
 internal sealed record BulkMatrix(Tensor Map, Tensor ScaleAddress) : IDisposable

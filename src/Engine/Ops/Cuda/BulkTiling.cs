@@ -2,10 +2,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>How <c>bulk_products.cu</c> is cut: what it is compiled for, and its grid.</summary>
-/// <param name="Groups">Warpgroups that multiply: 2 or 3.</param>
-/// <param name="Tiles">Tiles of 64 rows that an item has at most: one or two for each of them.</param>
-/// <param name="Stages">Stages on their way: each a tile of the matrix and of every tile of rows.</param>
+/// <summary>The tiling of <c>bulk_products.cu</c>: what it is compiled for, and its grid.</summary>
+/// <param name="Groups">Number of warpgroups that multiply: 2 or 3.</param>
+/// <param name="Tiles">Max number of tiles of 64 rows of an item: one or two for each warpgroup.</param>
+/// <param name="Stages">Stages in flight: each has a tile of the matrix, and a tile of inputs for every tile of rows.</param>
 internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
 {
     /// <summary>The source of the kernel.</summary>
@@ -14,7 +14,7 @@ internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
     /// <summary>Rows of a tile.</summary>
     public const int RowsOfTile = 64;
 
-    /// <summary>Inputs that share a scale, one byte each.</summary>
+    /// <summary>Number of inputs, of one byte each, that share a scale.</summary>
     public const int Chunk = 128;
 
     private const int Outputs = 128; // of an item
@@ -23,22 +23,22 @@ internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
     private const int Alignment = 1024;
     private const double NarrowCost = 0.92; // of a tile's time, as measured on an H200
 
-    /// <summary>For many rows: each byte of the matrix is used most often.</summary>
+    /// <summary>For many rows: uses each byte of the matrix most often.</summary>
     public static BulkTiling Wide { get; } = new(2, 4, 4);
 
-    /// <summary>For two or three tiles of rows of a matrix: no warpgroup has two of them.</summary>
+    /// <summary>For two or three tiles of rows: no warpgroup has two of them.</summary>
     public static BulkTiling Narrow { get; } = new(3, 3, 5);
 
-    /// <summary>Threads of a block; a warpgroup brings what the others multiply.</summary>
+    /// <summary>Threads of a block; one more warpgroup loads what the others multiply.</summary>
     public int Threads => (Groups + 1) * ThreadsOfGroup;
 
     /// <summary>Dynamic shared memory of a block, in bytes.</summary>
     public int SharedBytes => (Stages * (((Outputs + (Tiles * RowsOfTile)) * Chunk) + (Tiles * RowsOfTile * sizeof(float)))) + Alignment;
 
-    /// <summary>The cut that takes the fewest rounds of all multiprocessors.</summary>
-    /// <param name="rows">Of a product.</param>
+    /// <summary>The tiling that takes the fewest rounds of all multiprocessors.</summary>
+    /// <param name="rows">Rows of the product.</param>
     /// <param name="outputs">Rows of the matrix.</param>
-    /// <param name="multiprocessors">Of the card.</param>
+    /// <param name="multiprocessors">Number of multiprocessors of the card.</param>
     public static BulkTiling OfProduct(int rows, int outputs, int multiprocessors)
     {
         return Cost(Narrow, NarrowCost) < Cost(Wide, 1) ? Narrow : Wide;
@@ -50,14 +50,14 @@ internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
         }
     }
 
-    /// <summary>The cut for experts.</summary>
-    /// <param name="rows">Of one expert, on average.</param>
+    /// <summary>The tiling for experts.</summary>
+    /// <param name="rows">Mean number of rows of an expert.</param>
     public static BulkTiling OfExperts(int rows) => rows <= Narrow.Tiles * RowsOfTile ? Narrow : Wide;
 
-    /// <summary>Tiles that so many rows take.</summary>
+    /// <summary>Number of tiles for this many rows.</summary>
     public static int TilesOf(int rows) => Up(rows, RowsOfTile);
 
-    /// <summary>Whether it multiplies by matrices with such scales: each block of 64 outputs by 128 inputs has one.</summary>
+    /// <summary>Whether the kernel supports a matrix's scales: each block of 64 outputs by 128 inputs must have one scale.</summary>
     /// <param name="grid">Which scale an element has.</param>
     /// <param name="inputs">Columns of a matrix.</param>
     /// <param name="isGated">Whether a matrix has gates above ups.</param>
@@ -70,11 +70,11 @@ internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
             && Enumerable.Range(0, rows.Length).All(row => rows[row] == rows[row - (row % results % (Outputs / 2))]);
     }
 
-    /// <summary>The macros that compile the kernel for this cut.</summary>
-    /// <param name="type">Of the results, 16 bits wide.</param>
+    /// <summary>The macros that compile the kernel for this tiling.</summary>
+    /// <param name="type">Type of the results, 16 bits wide.</param>
     /// <param name="rows">Where rows come from and go to; rows that go to experts become silu(gate) · up.</param>
-    /// <param name="gated">Whether gates and ups become silu(gate) · up, without experts as well.</param>
-    /// <param name="add">Whether results are added to what is there.</param>
+    /// <param name="gated">Whether gates and ups become silu(gate) · up without experts too.</param>
+    /// <param name="add">Whether results are added to the output.</param>
     public string Defines(ScalarType type, TokenPermutation rows, bool gated = false, bool add = false) =>
         $"{KernelCompiler.TypeMacro(type)} FP8=1 NR={Outputs} GROUPS={Groups} TILES={Tiles} STAGES={Stages} ADD={(add ? 1 : 0)} "
         + $"GATED={(gated || rows == TokenPermutation.ToExperts ? 1 : 0)} ROWS={(int)rows}";

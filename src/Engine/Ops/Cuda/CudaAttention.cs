@@ -3,19 +3,19 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Attention over a paged cache: <see cref="PagedAttention"/> for single rows, libtorch's flash attention where a sequence brings many rows
-/// in a 16-bit type, or before Ampere <see cref="ChunkedAttention"/>. Rows of a step that these serve read keys and values that were
-/// gathered out of their blocks, and widened where those hold 8-bit floats: each reads its own key back from there, so that it sees the
-/// same whatever the chunks are.
+/// Attention over a paged cache: <see cref="PagedAttention"/> for single rows; for many rows of a sequence in a 16-bit type, libtorch's
+/// flash attention or, before Ampere, <see cref="ChunkedAttention"/>. The latter two read keys and values that were gathered from their
+/// blocks, and widened if those hold 8-bit floats. Each row reads even its own key back from the cache: so results do not depend on how the
+/// prompt is cut into chunks.
 /// </summary>
 internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
-    /// <summary>What stores 8-bit floats in a cache and gathers them out of it.</summary>
+    /// <summary>Source of the kernels that store 8-bit floats in a cache and gather them from it.</summary>
     public const string Float8CacheSource = "float8.cu float8_cache.cu";
 
     private readonly PagedAttention _paged = new(device, kernels, workspace, inputs);
 
-    /// <summary>Creates room for what rows split, and prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
+    /// <summary>Allocates room for split rows, and for what prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
         var (kvHeads, headDim) = layer.Tensors[0];
@@ -78,13 +78,13 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
         }
     }
 
-    // Keys and values of all positions of the run's sequences: where nothing is cached they stand beside the queries.
+    // Keys and values of all positions of the run's sequences. If nothing was cached before, they are beside the queries.
     private (Tensor Keys, Tensor Values) Context(Tensor qkv, KvLayerCache cache, PrefillRun run, Tensor contextStarts, AttentionShape shape) =>
         run.Context == run.Tokens && !cache.IsScaled
             ? (Heads(qkv, run.FirstToken, run.Tokens, shape.KeyOffset, shape.KvHeads, shape), Heads(qkv, run.FirstToken, run.Tokens, shape.ValueOffset, shape.KvHeads, shape))
             : Gather(cache, run, contextStarts, shape, qkv.dtype);
 
-    // Of all positions of the run's sequences, one after the other: [positions, kv_heads, head_dim].
+    // Keys and values of all positions, one sequence of the run after the other: [positions, kv_heads, head_dim].
     private (Tensor Keys, Tensor Values) Gather(KvLayerCache cache, PrefillRun run, Tensor contextStarts, AttentionShape shape, ScalarType type)
     {
         const int threads = 128;

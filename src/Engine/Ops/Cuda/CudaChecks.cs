@@ -5,12 +5,12 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Looks at everything that a GPU needs, without using one.</summary>
+/// <summary>Checks everything that running on a GPU needs, without using one.</summary>
 internal static unsafe class CudaChecks
 {
     private const string LibTorch = "libtorch", Driver = "NVIDIA driver", Torch = "libtorch with CUDA", Compiler = "NVRTC", Collectives = "NCCL (several GPUs)";
 
-    /// <summary>Every check, in the order in which they build on one another.</summary>
+    /// <summary>Runs all checks; each builds on those before it.</summary>
     public static List<EnvironmentCheck> Run(string? libTorchPath)
     {
         var checks = new List<EnvironmentCheck>();

@@ -7,8 +7,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// One GPU as this thread's current device: its context, and a stream that is torch's current one on this thread while this object lives.
-/// Create, use and dispose it on one thread.
+/// One GPU as this thread's current device: its context, and a stream that is torch's current stream on this thread while this object
+/// lives. Create, use and dispose it on one thread.
 /// </summary>
 internal sealed unsafe class CudaDevice : IDisposable
 {
@@ -26,13 +26,13 @@ internal sealed unsafe class CudaDevice : IDisposable
     private const uint NonBlockingStream = 1;
     private const int PeerAccessAlreadyEnabled = 704;
 
-    /// <summary>The compute capability of A100: bfloat16, asynchronous copies and libtorch's flash attention begin here.</summary>
+    /// <summary>The compute capability of A100: the first with bfloat16, asynchronous copies and libtorch's flash attention.</summary>
     public const int Ampere = 80;
 
     /// <summary>The oldest card that kernels are compiled for.</summary>
     public const int MinComputeCapability = Turing;
 
-    /// <summary>CUDA 12.0: the oldest driver whose graphs take kernels with programmatic launch attributes.</summary>
+    /// <summary>CUDA 12.0: the oldest driver whose graphs support kernels with programmatic launch attributes.</summary>
     public const int MinDriverVersion = 12_000;
 
     private readonly IntPtr _guard;
@@ -40,12 +40,12 @@ internal sealed unsafe class CudaDevice : IDisposable
     private readonly int _ordinal;
 
     /// <summary>Opens a device.</summary>
-    /// <param name="ordinal">Which.</param>
-    /// <param name="priority">Whose blocks go first where several engines of this process want the card.</param>
-    /// <param name="architecture">What kernels are compiled for; null: what the environment asks for, else the card's own.</param>
-    /// <param name="memoryBytes">What the card's memory counts as; null: all of it.</param>
-    /// <exception cref="EngineException">Kind Environment: no driver, no CUDA in this libtorch, no such device, or too old. Kind
-    /// InvalidOptions: the card does not run that architecture, or has less memory.</exception>
+    /// <param name="ordinal">Ordinal of the card.</param>
+    /// <param name="priority">Whose blocks run first where several engines of this process share the card.</param>
+    /// <param name="architecture">What kernels are compiled for; null: the environment's setting, else the card's own architecture.</param>
+    /// <param name="memoryBytes">How much of the card's memory counts; null: all of it.</param>
+    /// <exception cref="EngineException">Kind Environment: no driver, no CUDA in this libtorch, no such device, or one of them is too old.
+    /// Kind InvalidOptions: the card does not run that architecture, or has less memory.</exception>
     public CudaDevice(int ordinal, DevicePriority priority = DevicePriority.High, int? architecture = null, long? memoryBytes = null)
     {
         var driverVersion = RequireDriver(ordinal);
@@ -90,22 +90,22 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>The stream of all work.</summary>
     public IntPtr Stream { get; }
 
-    /// <summary>Such as 90 for Hopper: what kernels are compiled for and chosen by, which may be older than the card.</summary>
+    /// <summary>What kernels are compiled for and chosen by, such as 90 for Hopper. May be older than the card.</summary>
     public int ComputeCapability { get; }
 
     /// <summary>Whether the card is newer than <see cref="ComputeCapability"/>.</summary>
     public bool IsEmulated { get; }
 
-    /// <summary>The most shared memory of a block, in bytes.</summary>
+    /// <summary>Max shared memory of a block, in bytes.</summary>
     public int MaxSharedBytes { get; }
 
-    /// <summary>Streaming multiprocessors.</summary>
+    /// <summary>Number of streaming multiprocessors.</summary>
     public int Multiprocessors { get; }
 
     /// <summary>The card's name.</summary>
     public string Name { get; }
 
-    /// <summary>The gates that what is being recorded will pass at each launch; null: nothing is being recorded.</summary>
+    /// <summary>The gates that the work being recorded will pass at each launch; null: nothing is being recorded.</summary>
     public HashSet<LaunchGate>? RecordedGates { get; set; }
 
     /// <summary>The context of all work.</summary>
@@ -115,9 +115,9 @@ internal sealed unsafe class CudaDevice : IDisposable
     public int Handle { get; }
 
     /// <summary>
-    /// Gives memory that libtorch keeps for later tensors back to the driver, for other processes and the next engine. libtorch's C
-    /// interface has no call for it, but its allocator does so before it reports that there is not enough: so it is asked for more than
-    /// there is.
+    /// Returns the memory that libtorch caches for later tensors to the driver, for other processes and the next engine. libtorch's C
+    /// interface has no call for this. But its allocator empties the cache before it reports that memory is short, so this asks for more
+    /// memory than exists.
     /// </summary>
     public void ReleaseUnusedMemory()
     {
@@ -162,7 +162,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         }
     }
 
-    /// <summary>Whether <c>auto</c> takes a GPU: a driver, a first device, a libtorch with CUDA and NVRTC, all new enough.</summary>
+    /// <summary>Whether <c>auto</c> chooses a GPU: needs a driver, a device, and a libtorch with CUDA and NVRTC, all new enough.</summary>
     public static bool IsUsable()
     {
         int device;
@@ -171,7 +171,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         return TorchLibrary.TryLoadCuda() && cuda.is_available() && Nvrtc.TryLoad(TorchLibrary.Folder);
     }
 
-    /// <summary>Bytes that are free on this thread's current card, and all of it.</summary>
+    /// <summary>Free and total bytes of this thread's current card.</summary>
     public static (long Free, long Total) Memory()
     {
         nuint free, total;
@@ -179,18 +179,18 @@ internal sealed unsafe class CudaDevice : IDisposable
         return ((long)free, (long)total);
     }
 
-    /// <summary>Bytes that are free on this card, and all that counts.</summary>
+    /// <summary>Free and total bytes of this card, of the memory that counts (<see cref="MemoryCap"/>).</summary>
     public (long Free, long Total) CountedMemory()
     {
         var (free, total) = Memory();
         return (free, total - MemoryCap.TakenOf(_ordinal));
     }
 
-    /// <summary>Has the calling thread's own calls of CUDA go to this device.</summary>
+    /// <summary>Directs the calling thread's CUDA calls to this device.</summary>
     public void UseOnThisThread() => CudaException.Check(CudaDriver.cuCtxSetCurrent(Context), "cuCtxSetCurrent");
 
-    /// <summary>Lets this thread's card read and write the memory of another, or of itself.</summary>
-    /// <param name="context">Of the other.</param>
+    /// <summary>Lets this thread's card read and write the memory of another card, or its own.</summary>
+    /// <param name="context">The other card's context.</param>
     public void OpenPeer(IntPtr context)
     {
         if (context == Context)
@@ -200,8 +200,8 @@ internal sealed unsafe class CudaDevice : IDisposable
             CudaException.Check(status, $"access of {Name} to another card's memory");
     }
 
-    /// <summary>Lets this thread's card read and write the memory of another, which need not be in use yet.</summary>
-    /// <param name="ordinal">Of the other.</param>
+    /// <summary>Lets this thread's card read and write the memory of another card, which need not be in use yet.</summary>
+    /// <param name="ordinal">The other card's ordinal.</param>
     public void OpenPeer(int ordinal) => OpenPeer(PrimaryContextOf(ordinal).Context);
 
     /// <summary>Waits until the stream is empty.</summary>
@@ -213,13 +213,13 @@ internal sealed unsafe class CudaDevice : IDisposable
         _ = CudaDriver.cuStreamSynchronize(Stream);
         _ = TorchCudaShim.aoti_torch_delete_cuda_stream_guard(_guard);
         _cap?.Dispose();
-        // Not destroyed: torch's allocator remembers which stream its cached blocks belong to.
+        // The stream is not destroyed: torch's allocator remembers which stream its cached blocks belong to.
     }
 
-    /// <summary>Such as 90 for Hopper.</summary>
+    /// <summary>A device's compute capability, such as 90 for Hopper.</summary>
     public static int ComputeCapabilityOf(int device) => (10 * Attribute(device, ComputeCapabilityMajorAttribute)) + Attribute(device, ComputeCapabilityMinorAttribute);
 
-    // libtorch's own; it lasts as long as the process.
+    // The context that libtorch uses; it lives as long as the process.
     private static (int Handle, IntPtr Context) PrimaryContextOf(int ordinal)
     {
         int device;
@@ -244,7 +244,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         return System.Runtime.InteropServices.Marshal.PtrToStringUTF8((IntPtr)bytes)!;
     }
 
-    /// <summary>A CUDA version as people write it.</summary>
+    /// <summary>A CUDA version in the usual notation.</summary>
     public static string Version(int version) => $"{version / 1000}.{version % 1000 / 10}";
 
     private static EngineException Missing(string message) => new(EngineErrorKind.Environment, message + ".", "device");

@@ -2,13 +2,13 @@ using LocalLlm.Interop.Cuda;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>A point in a stream that other streams, also of other cards of the process, can wait for without the host.</summary>
+/// <summary>A point in a stream. Other streams, also on other cards of the process, can wait for it without the host.</summary>
 internal sealed unsafe class CudaEvent : IDisposable
 {
     private const uint DisableTiming = 2;
     private IntPtr _handle;
 
-    /// <summary>Happens when all that was queued on the stream of this thread's card so far is done.</summary>
+    /// <summary>Places the event after all work that is queued so far on the stream of this thread's card.</summary>
     public void Record(CudaDevice device)
     {
         if (_handle == IntPtr.Zero)
@@ -21,7 +21,7 @@ internal sealed unsafe class CudaEvent : IDisposable
         CudaException.Check(CudaDriver.cuEventRecord(_handle, device.Stream), "recording an event");
     }
 
-    /// <summary>Has a card's stream wait until it has happened; it does not wait for what was never recorded.</summary>
+    /// <summary>Queues a wait for the event on a card's stream. The wait does nothing if the event was never recorded.</summary>
     public void Precede(CudaDevice device)
     {
         if (_handle != IntPtr.Zero)

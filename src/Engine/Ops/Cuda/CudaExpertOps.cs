@@ -4,15 +4,15 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths,
-/// layouts and numbers of experts that those do not take go by plain tensor operations.
+/// Mixtures of experts on a GPU: our own kernels choose, sort, multiply and sum, without the host. Plain tensor operations compute the
+/// types, widths, layouts and numbers of experts that the kernels do not support.
 /// </summary>
 internal sealed unsafe class CudaExpertOps(
     CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
     BulkProducts bulk)
     : IExpertOps, IDisposable
 {
-    /// <summary>Rows from which on libtorch's products by a router are quicker.</summary>
+    /// <summary>Number of rows from which on libtorch's product by a router is faster.</summary>
     public const int MinManyRows = 512;
 
     private const string Source = "experts.cu";
@@ -25,14 +25,14 @@ internal sealed unsafe class CudaExpertOps(
     private const int MaxEarlyPacks = 4;
     private const int Pack = 8; // 16-bit elements of one access
 
-    // Beyond, one block would take longer than several that read everything.
+    // With more, one block would take longer than several blocks that each read everything.
     private const int MaxAssignmentsOfBlock = 2048;
     private const int SortBlocks = 32;
     private const int MaxJoinedTokens = 8; // on cards without warpgroups
-    private const int FewAssignments = 128; // are sorted by comparing each with all
+    private const int FewAssignments = 128; // up to here they are sorted by comparing each with all
 
-    // A warp has the scores of all experts and groups, and a thread all results of a token, in registers. Compiled for more, kernels spill
-    // them, and take longer than two seconds to compile; the models they were written for have 256, 8 and 8.
+    // A warp keeps the scores of all experts and groups in registers, and a thread all results of a token. With higher limits, kernels
+    // spill the registers and take longer than two seconds to compile. The models they were written for have 256, 8 and 8.
     private const int MaxExperts = 1024;
     private const int MaxGroups = 64;
     private const int MaxPerToken = 32;
@@ -41,15 +41,15 @@ internal sealed unsafe class CudaExpertOps(
     private readonly ExpertCounters _counters = new(device);
     private readonly RouterScores _scores = new();
 
-    // null: these experts are not for the kernels. A model is disposed before its device's operations.
+    // null: the kernels do not support these experts. A model is disposed before its device's operations.
     private readonly Dictionary<IExperts, ExpertTables?> _tables = new(ReferenceEqualityComparer.Instance);
 
-    /// <summary>Whether there are kernels for so many experts and groups, and experts of a token.</summary>
+    /// <summary>Whether the kernels support these numbers of experts, of groups, and of experts per token.</summary>
     public static bool Takes(ExpertRouting routing) =>
         routing is { Count: <= MaxExperts, Groups: <= MaxGroups, PerToken: <= MaxPerToken };
 
     /// <inheritdoc/>
-    /// <remarks>Eight rows read the matrix once; further ones find it in the card's cache.</remarks>
+    /// <remarks>Eight rows at a time read the matrix; after the first eight it is in the card's cache.</remarks>
     public Tensor? TryLogits(Tensor x, LinearWeight weight)
     {
         var (rows, width, outputs) = ((int)x.size(0), weight.InFeatures, weight.OutFeatures);
@@ -59,7 +59,7 @@ internal sealed unsafe class CudaExpertOps(
         {
             if (!RouterScores.Takes(x.dtype))
                 return null;
-            // For shorter steps, while memory is measured by a long one: room that grows later drops what is recorded.
+            // Memory is measured with a long step; this is the room for shorter ones. Growing it later would drop recorded steps.
             workspace.Reserve(WorkspaceSlot.Router, (MinManyRows - 1L) * outputs, ScalarType.Float32);
             return _scores.Multiply(x, weight);
         }
@@ -68,7 +68,7 @@ internal sealed unsafe class CudaExpertOps(
         var tile = rows switch { 1 => 1, 2 => 2, <= 4 => 4, _ => MaxRouterTile };
         var tiles = (rows + tile - 1) / tile;
         var owned = tiles == 1 ? 2 : 4;
-        // Few rows wait for the matrix, more for each other.
+        // With one tile of rows, blocks wait for the matrix; with more tiles, for each other.
         var early = tiles == 1 ? Math.Clamp((width + (Pack * RouterThreads) - 1) / (Pack * RouterThreads), 1, MaxEarlyPacks) : 1;
         var defines = $"{KernelCompiler.TypeMacro(x.dtype)} TILE={tile} OUTPUTS={owned} EARLY={early}";
         kernels.Get("router.cu", "routerLogits", defines).Launch(
@@ -82,7 +82,7 @@ internal sealed unsafe class CudaExpertOps(
         if (!Takes(routing))
             return _plain.Route(logits, bias, routing);
         var (tokens, columns) = ((int)logits.size(0), routing.PerToken + (joinsShared ? 1 : 0));
-        // Shorter steps may have a column more, and are not what memory is measured by.
+        // Shorter steps may have one column more. Memory is not measured with those, so make room here.
         var joined = Math.Min(tokens, SkinnyTiling.MaxRows) * (routing.PerToken + 1L);
         workspace.Reserve(WorkspaceSlot.ExpertIds, joined, ScalarType.Int32);
         workspace.Reserve(WorkspaceSlot.ExpertWeights, joined, ScalarType.Float32);
@@ -105,8 +105,8 @@ internal sealed unsafe class CudaExpertOps(
 
     /// <inheritdoc/>
     /// <remarks>
-    /// For few tokens a separate product costs more in launches than in reading its matrices. Where warpgroups do not multiply, an expert
-    /// with many more rows than the others reads its matrices several times.
+    /// For few tokens, a separate product spends more on launches than on reading its matrices. On cards without warpgroups, an expert with
+    /// many more rows than the others reads its matrices several times.
     /// </remarks>
     public bool JoinsShared(IExperts experts, ScalarType type, long tokens) =>
         type != ScalarType.Float32 && TablesOf(experts) is { HasShared: true, Down.InFeatures: var width }
@@ -145,7 +145,7 @@ internal sealed unsafe class CudaExpertOps(
             ids = Place(choices.Ids, experts, shares, macros);
         var rows = new ExpertRows(assignments, perToken, count, assignments <= MaxAssignmentsOfBlock, 0)
         {
-            // Of experts that move, Total counts ranks.
+            // For experts that change ranks, Total is the number of ranks.
             LayerExperts = experts.Shares is null ? experts.Total + joined : experts.Count * experts.Total,
         };
         if (tables.HasShared && joined == 0)
@@ -158,7 +158,7 @@ internal sealed unsafe class CudaExpertOps(
         if (TakesBulk(tables, rows))
         {
             using var lists = workspace.Rent(WorkspaceSlot.ExpertTiles, 1, new BulkRows(rows, 0).Length, ScalarType.Int32);
-            // For shorter steps, while memory is measured by a long one.
+            // Memory is measured with a long step; this is the room for shorter ones.
             var fewer = Math.Max(MaxAssignmentsOfBlock, (BulkProducts.MinRows * rows.LayerExperts) - 1);
             if (tables.GateUp.Grid is not null)
             {
@@ -207,7 +207,7 @@ internal sealed unsafe class CudaExpertOps(
         _tables.Clear();
     }
 
-    // The places on this rank of the experts whose tokens it computes; counts what every expert and rank has.
+    // Maps ids to places on this rank, for the tokens that this rank computes. Counts the tokens of every expert and rank.
     private Tensor Place(Tensor ids, IExperts experts, ExpertShares shares, string macros)
     {
         var places = workspace.Rent(WorkspaceSlot.ExpertPlaces, ids.size(0), ids.size(1), ScalarType.Int32);
@@ -218,7 +218,7 @@ internal sealed unsafe class CudaExpertOps(
         return places;
     }
 
-    // For steps that the shared expert joins: they have more assignments than longer ones of not many more tokens.
+    // Room for steps that the shared expert joins: they have more assignments than slightly longer steps without it.
     private void MakeRoom(ExpertTables tables, ExpertRows rows, int assignments, int hidden, ScalarType type)
     {
         var joined = rows with { Assignments = assignments, Experts = rows.Experts + 1 };

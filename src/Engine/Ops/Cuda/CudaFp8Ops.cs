@@ -3,14 +3,15 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Products by 8-bit floats on a GPU: where the card multiplies those, rows become 8-bit floats too (<see cref="WarpgroupProducts"/>, many
-/// rows <see cref="ScaledProduct"/> and <see cref="BulkProducts"/>); elsewhere few rows widen the matrix on the way
-/// (<see cref="SkinnyProduct"/>). What none of them takes goes by plain tensor operations that widen a part of the matrix at a time.
+/// Products by matrices of 8-bit floats on a GPU. If the card multiplies 8-bit floats, rows are quantised to them too
+/// (<see cref="WarpgroupProducts"/>; for many rows <see cref="ScaledProduct"/> and <see cref="BulkProducts"/>). On other cards,
+/// <see cref="SkinnyProduct"/> widens the matrix as it reads it, for few rows. Plain tensor operations, which widen a part of the matrix at
+/// a time, compute everything else.
 /// </summary>
 internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, WarpgroupProducts products, BulkProducts bulk, CudaWorkspace workspace)
     : IFp8Ops, IDisposable
 {
-    /// <summary>From so many rows on our own kernel is quicker than libtorch's by large matrices.</summary>
+    /// <summary>Number of rows from which on our own kernel is faster than libtorch's for large matrices.</summary>
     public const int MinOwnRows = 2048;
 
     private const int MinOwnInputs = 2048;
@@ -22,10 +23,10 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     // Matrices of one shape share a grid.
     private readonly Dictionary<Fp8Grid, Tensor> _scaleRows = [];
 
-    // Of each grid and width, how many matrices were packed.
+    // Number of packed matrices of each grid and width.
     private readonly Dictionary<(Fp8Grid Grid, int InFeatures), int> _packed = [];
 
-    // null: it is not for products of many rows.
+    // null: the kernel for many rows does not support the matrix.
     private readonly Dictionary<Fp8Weight, BulkMatrix?> _described = [];
 
     /// <inheritdoc/>
@@ -172,8 +173,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
             return y.narrow(0, 0, rows);
     }
 
-    // For what a shorter step writes, as libtorch multiplies there and finishes nothing, while memory is measured by a long one: gates and
-    // ups, and what they become; or what is added.
+    // Memory is measured with a long step. Shorter steps need more buffers, since libtorch multiplies there and fuses nothing: for gates,
+    // ups and their combination, or for the product to add.
     private void MakeRoom(Fp8Weight weight, ScalarType type, WorkspaceSlot? gated)
     {
         if (!_scaled.Takes(MinOwnRows - 1, type, weight))
@@ -190,22 +191,22 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         var isLarge = weight.InFeatures >= MinOwnInputs && (long)weight.OutFeatures * weight.InFeatures >= LargeMatrix;
         var isOwn = isLarge && rows >= MinOwnRows && DescriptionOf(weight) is not null;
         if (isOwn && _scaled.Takes(rows, type, weight))
-            products.MakeRoom(ScaledProduct.Padded(MinOwnRows - 1), weight.InFeatures); // for shorter steps, while memory is measured by a long one
+            products.MakeRoom(ScaledProduct.Padded(MinOwnRows - 1), weight.InFeatures); // for shorter steps than the measured one
         return !isOwn && _scaled.Takes(rows, type, weight);
     }
 
-    // Where the kernel for few rows is the best one: it can do more than multiply.
+    // Whether the kernel for few rows is the best one: it can also fuse other operations.
     private bool TakesFew(int rows, ScalarType type, Fp8Weight weight) =>
         rows <= SkinnyTiling.MaxRows && products.Takes(type, weight.Grid, weight.InFeatures) && !TakesScaled(rows, type, weight);
 
-    // Recorded steps have no more rows, and may not allocate what describes a matrix.
+    // Recorded steps never have more than SkinnyTiling.MaxRows rows, so they never allocate the description of a matrix here.
     private bool TakesBulk(int rows, Fp8Weight weight) => rows > SkinnyTiling.MaxRows && DescriptionOf(weight) is not null;
 
-    // Where it is the best one, as above.
+    // Whether the kernel for many rows is the best one.
     private bool TakesMany(int rows, ScalarType type, Fp8Weight weight) =>
         products.Takes(type, weight.Grid, weight.InFeatures) && !TakesScaled(rows, type, weight) && TakesBulk(rows, weight);
 
-    // Owns the tiles.
+    // Disposes the tiles.
     private Tensor MultiplyMany(TiledRows tiled, ScalarType type, Fp8Weight weight)
     {
         using (tiled)

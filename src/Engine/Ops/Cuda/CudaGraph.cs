@@ -3,7 +3,7 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Work recorded once and launched as one: a step of a few rows is bound by launches otherwise.</summary>
+/// <summary>Work recorded once and launched as a whole. Without it, launches dominate a step of a few rows.</summary>
 internal sealed unsafe class CudaGraph : ICapturedGraph
 {
     private const int RelaxedCapture = 2;
@@ -11,11 +11,12 @@ internal sealed unsafe class CudaGraph : ICapturedGraph
     private readonly IntPtr _graph;
     private readonly IntPtr _executable;
 
-    // Where work of other ranks is waited for inside.
+    // The gates to pass at a launch, where the recorded work waits for other ranks.
     private readonly LaunchGate[] _gates;
 
     /// <summary>
-    /// Records what <paramref name="body"/> puts on the device's stream; nothing runs yet. The body must neither wait nor allocate.
+    /// Records the work that <paramref name="body"/> queues on the device's stream, without running it. The body must neither wait nor
+    /// allocate.
     /// </summary>
     public CudaGraph(CudaDevice device, Action body)
     {
@@ -31,7 +32,7 @@ internal sealed unsafe class CudaGraph : ICapturedGraph
         }
         catch
         {
-            // Ends the capture, so that the stream can be used again.
+            // End the capture to make the stream usable again.
             if (CudaDriver.cuStreamEndCapture(device.Stream, &graph) == 0 && graph != IntPtr.Zero)
                 _ = CudaDriver.cuGraphDestroy(graph);
             throw;

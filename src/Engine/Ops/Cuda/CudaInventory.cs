@@ -3,7 +3,7 @@ using TorchSharp;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>The GPUs of this machine as the driver shows them; needs no libtorch and opens no context.</summary>
+/// <summary>The GPUs of this machine as the driver lists them. Needs no libtorch and opens no context.</summary>
 internal static unsafe class CudaInventory
 {
     /// <summary>Name, memory in bytes and compute capability of every GPU; empty without a driver.</summary>
@@ -23,10 +23,10 @@ internal static unsafe class CudaInventory
     }
 
     /// <summary>
-    /// The UUID of a GPU, or of its part by MIG, as nvidia-smi writes it: no other GPU has it, whatever this process calls it. Null: there
-    /// is no such GPU, or a driver that does not tell.
+    /// The UUID of a GPU or MIG instance, as nvidia-smi writes it: unique, whatever ordinal this process gives the GPU. Null: there is no
+    /// such GPU, or the driver reports no UUID.
     /// </summary>
-    /// <param name="ordinal">As this process counts.</param>
+    /// <param name="ordinal">The GPU's ordinal in this process.</param>
     public static string? UuidOf(int ordinal)
     {
         int device;
@@ -36,8 +36,8 @@ internal static unsafe class CudaInventory
             ? $"GPU-{new Guid(new ReadOnlySpan<byte>(&bytes, sizeof(Guid)), bigEndian: true)}" : null;
     }
 
-    /// <summary>What is planned with for a GPU that another process computes on.</summary>
-    /// <param name="ordinal">A GPU that is there.</param>
+    /// <summary>What this process plans with for a GPU that another process computes on.</summary>
+    /// <param name="ordinal">Ordinal of an existing GPU.</param>
     /// <param name="settings">How the other process opens it.</param>
     public static PlannedDevice Plan(int ordinal, DeviceSettings settings)
     {

@@ -21,7 +21,7 @@ internal readonly unsafe struct KernelArgument(ulong bits)
 }
 
 /// <summary>
-/// A compiled kernel. Launches go to the device's stream, each allowed to begin its prologue before the one before has ended.
+/// A compiled kernel. Launches go to the device's stream. A launch may begin its prologue before the previous launch has ended.
 /// </summary>
 internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice device)
 {
@@ -33,12 +33,12 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
 
     private int _allowedSharedMemory = SharedMemoryWithoutAsking;
 
-    /// <summary>Launches the kernel; every kernel of ours waits by itself for the one before (<c>waitForPrevious</c>).</summary>
-    /// <param name="grid">Blocks.</param>
+    /// <summary>Launches the kernel. Every kernel of ours itself waits for the previous one (<c>waitForPrevious</c>).</summary>
+    /// <param name="grid">Number of blocks.</param>
     /// <param name="block">Threads of a block.</param>
-    /// <param name="arguments">Of the kernel.</param>
-    /// <param name="sharedBytes">Shared memory of a block beside what the kernel declares with a size.</param>
-    /// <param name="last">The bytes of one more argument, which is larger than the others; empty: there is none.</param>
+    /// <param name="arguments">Arguments of the kernel.</param>
+    /// <param name="sharedBytes">Dynamic shared memory of a block.</param>
+    /// <param name="last">The bytes of one more argument, larger than 8 bytes; empty: there is none.</param>
     public void Launch(
         (int X, int Y, int Z) grid, int block, ReadOnlySpan<KernelArgument> arguments, int sharedBytes = 0, ReadOnlySpan<byte> last = default)
     {
@@ -69,13 +69,13 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
     }
 
     /// <summary>
-    /// How many clusters of a kernel that is compiled for clusters the card runs at once; from then on it may be launched, even if its
-    /// clusters have more than the 8 blocks that every card takes.
+    /// How many clusters of this kernel, which is compiled for clusters, the card runs at once. Also allows later launches with clusters of
+    /// more than the 8 blocks that every card supports.
     /// </summary>
-    /// <param name="blocks">Of a cluster.</param>
-    /// <param name="threads">Of a block.</param>
+    /// <param name="blocks">Blocks of a cluster.</param>
+    /// <param name="threads">Threads of a block.</param>
     /// <param name="sharedBytes">As in <see cref="Launch"/>.</param>
-    /// <returns>0: the card runs none of this size.</returns>
+    /// <returns>0: the card cannot run clusters of this size.</returns>
     public int ClustersAtOnce(int blocks, int threads, int sharedBytes)
     {
         CudaException.Check(CudaDriver.cuFuncSetAttribute(function, LargeClustersAllowed, 1), $"allowing {name} large clusters");
@@ -98,7 +98,7 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
     {
         if (bytes <= _allowedSharedMemory)
             return;
-        // A card that is newer than what it stands for would give more.
+        // A card that counts as an older one has more shared memory: check the limit here.
         if (bytes > device.MaxSharedBytes)
         {
             throw new InvalidOperationException(

@@ -3,16 +3,16 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Latent attention on a GPU, absorbed: 16-bit types and widths that tensor cores divide by kernels of our own, others by plain tensor
-/// operations. Contexts are split into parts ("Flash-Decoding", Dao et al., 2023), which a second kernel joins, or of few rows on Hopper
-/// the same one (<see cref="LatentClusters"/>). A cache of 8-bit floats is widened on the way.
+/// Latent attention on a GPU, absorbed. Our own kernels compute 16-bit types with widths that suit tensor cores, plain tensor operations
+/// the rest. Contexts are split into parts ("Flash-Decoding", Dao et al., 2023). A second kernel joins the parts; for few rows on Hopper,
+/// the first kernel does (<see cref="LatentClusters"/>). Kernels widen a cache of 8-bit floats as they read it.
 /// </summary>
 internal sealed class CudaLatentOps(
     CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
     Func<RotaryTable, RotaryTable> onDevice)
     : ILatentOps
 {
-    /// <summary>What normalises, rotates and stores; with CACHE_FP8 as 8-bit floats.</summary>
+    /// <summary>Source of the kernel that normalises, rotates and stores; with CACHE_FP8 it stores 8-bit floats.</summary>
     public const string StoreSource = "float8.cu latent.cu";
 
     /// <summary>The kernel on tensor cores of single warps.</summary>
@@ -36,26 +36,26 @@ internal sealed class CudaLatentOps(
     private const int WarpSize = 32;
     private const int MaxSplits = 64; // latentJoin has a warp for them
     private const int WideHeads = 64;
-    private const int WideThreads = 384; // a warpgroup brings tiles, two multiply
+    private const int WideThreads = 384; // one warpgroup loads tiles, two multiply
     private const int WideTile = 64;
 
-    // Bounds what is absorbed at once: 64 MiB for 128 heads of rank 512, twice.
+    // Bounds the memory of absorbed rows: 64 MiB for 128 heads of rank 512, twice.
     private const int MaxAbsorbedRows = 512;
 
-    /// <summary>How <c>latent_attention.cu</c> is cut; another one is for measurements.</summary>
+    /// <summary>The tiling of <c>latent_attention.cu</c>; only measurements set it.</summary>
     internal LatentTiling Cut { get; set; } = LatentTiling.Default;
 
-    /// <summary>How it is cut over 8-bit floats.</summary>
+    /// <summary>The tiling for a cache of 8-bit floats; only measurements set it.</summary>
     internal LatentTiling Float8Cut { get; set; } = LatentTiling.DefaultFloat8;
 
     private readonly TorchLatentOps _plain = new(device.Torch);
 
-    /// <summary>Attention of few rows; another way is for measurements.</summary>
+    /// <summary>Attention of few rows; only measurements change it.</summary>
     internal LatentClusters Clusters { get; } = new(device, kernels, workspace, inputs);
 
     private readonly LatentPrefill _prefill = new(device, kernels, workspace, inputs);
 
-    /// <summary>Creates room for what rows split, and prefills of up to <paramref name="maxModelLen"/> positions expand.</summary>
+    /// <summary>Allocates room for split rows, and for what prefills of up to <paramref name="maxModelLen"/> positions expand.</summary>
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
         if (layer.Tensors.Count != 1 || type == ScalarType.Float32)
@@ -71,7 +71,7 @@ internal sealed class CudaLatentOps(
     public int MaxRecordedRows(ScalarType type, LatentAttentionShape shape) => Takes(type, shape) ? SkinnyTiling.MaxRows : 0;
 
     /// <inheritdoc/>
-    /// <remarks>Keys lie as [heads, rank, plain_dim], so that a query's inputs are adjacent.</remarks>
+    /// <remarks>The projection to keys becomes [heads, rank, plain_dim], which makes a query's inputs adjacent.</remarks>
     public LatentWeight Pack(Tensor projection, LatentAttentionShape shape)
     {
         using var scope = NewDisposeScope();
@@ -87,7 +87,7 @@ internal sealed class CudaLatentOps(
         AttentionMetadata metadata, LatentAttentionShape shape)
     {
         var table = onDevice(rotary);
-        // Few tokens have a thread for each pair.
+        // For few tokens, one thread for each pair.
         var tokens = (int)queries.size(0);
         var headBlocks = Math.Max(1, shape.Heads * shape.RotaryDim / 2 / ((tokens <= MaxSpreadTokens ? 1 : 8) * StoreThreads));
         var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {LatentTiling.Sizes(shape)} INTERLEAVED={(shape.Interleaved ? 1 : 0)} "
@@ -111,7 +111,7 @@ internal sealed class CudaLatentOps(
             return _plain.Attention(queries, plain, cache, metadata, shape);
         }
 
-        // Rented in any case, so that the steps that memory is measured by have room for it.
+        // Rented in any case: the steps that measure memory then include it.
         var output = workspace.Rent(WorkspaceSlot.Attention, queries.size(0), (long)shape.Heads * shape.ValueDim, queries.dtype);
         if (inputs.Runs.Count == 0 || !_prefill.Takes(queries.dtype, shape))
         {
@@ -121,7 +121,7 @@ internal sealed class CudaLatentOps(
             return output;
         }
 
-        // Where memory is measured, too, by a step that may have nothing but a prompt.
+        // Also when memory is measured, with a step that may consist of a prompt only.
         var room = Math.Min(queries.size(0), MaxAbsorbedRows) * shape.Heads * shape.Rank;
         workspace.Reserve(WorkspaceSlot.Absorbed, room, queries.dtype);
         workspace.Reserve(WorkspaceSlot.Mixed, room, queries.dtype);
@@ -149,7 +149,7 @@ internal sealed class CudaLatentOps(
 
     private static Tensor? Scales(KvLayerCache cache) => cache.IsScaled ? cache.Scales[0] : null;
 
-    // Some rows of a step, up to one.
+    // Absorbed attention of some rows of a step, up to the row end.
     private void Absorbed(
         Tensor allQueries, int first, int end, LatentWeight weight, KvLayerCache cache, ulong contextLengths, int longestContext,
         LatentAttentionShape shape, Tensor allOutput)
@@ -199,10 +199,10 @@ internal sealed class CudaLatentOps(
         var headBlocks = (shape.Heads + headsOfBlock - 1) / headsOfBlock;
         var maxBlocks = (isWide ? 1 : cut.BlocksPerMultiprocessor) * device.Multiprocessors;
         var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + minShare - 1) / minShare), 1, MaxSplits);
-        // A block that has a multiprocessor of Hopper for itself has room for another tile.
+        // On Hopper, a block that has a multiprocessor to itself has room for one more tile.
         if (device.ComputeCapability == CudaDevice.Hopper && rows * headBlocks * splits <= device.Multiprocessors)
             cut = cut with { Stages = cut.Stages + 1 };
-        // Always the most that any split takes, so that the buffer never moves.
+        // Always the max size of any split: the buffer must never move.
         using var partials = splits > 1
             ? workspace.Rent(WorkspaceSlot.Partials, (long)maxBlocks * headsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;
         var defines = cut.Defines(queries.dtype, shape);
@@ -225,12 +225,12 @@ internal sealed class CudaLatentOps(
         }
     }
 
-    // The plain queries, two tiles and their weights, two numbers of each head and group, eight barriers, and what aligns all of it.
+    // The plain queries, two tiles and their weights, two numbers for each head and group, eight barriers, and the alignment of all of it.
     private static int WideSharedBytes(LatentAttentionShape shape) =>
         (WideHeads * shape.Rank * 2) + (2 * WideTile * shape.RowWidth * 2) + (2 * WideTile * WideHeads * 2)
             + (2 * 2 * WideHeads * sizeof(float)) + (8 * sizeof(ulong)) + 1024;
 
-    // So many heads are bound by arithmetic.
+    // With this many heads, attention is bound by arithmetic.
     private bool TakesWide(LatentAttentionShape shape) =>
         device.ComputeCapability == CudaDevice.Hopper && shape is { Rank: 512, RotaryDim: 64, Heads: >= WideHeads };
 }

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-// What the card does beside computing: memory of its own, recorded steps, chosen tokens, work with other ranks.
+// What the card does beyond computing layers: its own memory, recorded steps, sampling, work with other ranks.
 internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITokenSampler, ICollectiveDevice
 {
     private (int Inputs, int Sampler) _settledInputs;
@@ -13,7 +13,7 @@ internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITo
     /// <summary>The card, for connections between ranks.</summary>
     public CudaDevice Card => _device;
 
-    /// <summary>Its kernels.</summary>
+    /// <summary>The card's kernels.</summary>
     public KernelCompiler Kernels => _kernels;
 
     /// <inheritdoc/>

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-// Several primitives in one kernel: prologues and epilogues of the matrix-vector product, and what stands between an encoder's products.
+// Several primitives in one kernel: prologues and epilogues of the matrix-vector product, and the operations between an encoder's products.
 internal sealed unsafe partial class CudaOps : IFusedOps
 {
     private const string Encoder = "encoder.cu";
@@ -23,7 +23,7 @@ internal sealed unsafe partial class CudaOps : IFusedOps
         Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache,
         AttentionMetadata metadata, AttentionShape shape)
     {
-        // A head's scale takes all its elements, which are results of several blocks of the product.
+        // A head's scale depends on all of its elements, which several blocks of the product compute.
         if (!TakesGemv(x, qkv) || cache.IsScaled)
         {
             var projected = NormLinear(x, normWeight, epsilon, qkv);
@@ -73,7 +73,7 @@ internal sealed unsafe partial class CudaOps : IFusedOps
         var headDim = (int)(hidden / heads);
         if (!FlashAttention.Takes(_device, qkv.dtype, headDim))
         {
-            // In float32 libtorch takes none of the kernels that Turing lacks.
+            // In float32 libtorch uses none of the kernels that Turing lacks.
             return _device.ComputeCapability < CudaDevice.Ampere
                 ? Ops.TextAttention.Forward(qkv.to(float32), texts, heads).to(qkv.dtype)
                 : Ops.TextAttention.Forward(qkv, texts, heads);

@@ -5,14 +5,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// A GPU: own kernels, cuBLAS for products of many rows, libtorch's flash attention for long prefills. Results lie in a
-/// <see cref="CudaWorkspace"/> and are valid until the next layer asks for the same kind of result.
+/// The operations of a GPU: our own kernels, cuBLAS for products of many rows, libtorch's flash attention for long prefills. Results lie in
+/// a <see cref="CudaWorkspace"/> and are valid until the next layer asks for the same kind of result.
 /// </summary>
 internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 {
     private const string Elementwise = "elementwise.cu";
 
-    // From here on a matrix product is bound by arithmetic rather than by the reading of the weights.
+    // With more rows, a matrix product is bound by arithmetic rather than by reading the weights.
     private const int MaxGemvRows = 4;
     private const int NormThreads = 256;
     private const int GatherThreads = 128;
@@ -32,12 +32,12 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 
     /// <summary>Opens the device for this thread.</summary>
     /// <exception cref="EngineException">Kind Environment: what is missing or too old.</exception>
-    /// <param name="ordinal">Which card.</param>
-    /// <param name="priority">Of its work beside other processes' and engines'.</param>
+    /// <param name="ordinal">Ordinal of the card.</param>
+    /// <param name="priority">Priority of its work over that of other processes and engines.</param>
     /// <param name="fp8WeightsOnly">Whether activations stay in 16 bits where weights are 8-bit floats.</param>
-    /// <param name="stepsInFlight">Max number of steps that are queued, the one that the card computes included.</param>
-    /// <param name="architecture">As of <see cref="CudaDevice"/>.</param>
-    /// <param name="memoryBytes">As of <see cref="CudaDevice"/>.</param>
+    /// <param name="stepsInFlight">Max number of queued steps, including the one that the card computes.</param>
+    /// <param name="architecture">As in <see cref="CudaDevice"/>.</param>
+    /// <param name="memoryBytes">As in <see cref="CudaDevice"/>.</param>
     public CudaOps(
         int ordinal, DevicePriority priority = DevicePriority.High, bool fp8WeightsOnly = false, int stepsInFlight = 2, int? architecture = null,
         long? memoryBytes = null)
@@ -54,7 +54,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _fp8 = new(_device, Skinny, Products, Bulk, _workspace);
         _latent = new(_device, _kernels, _workspace, _inputs, Skinny, Products, OnDevice);
         _experts = new(_device, _kernels, _workspace, _inputs, Skinny, Products, Bulk);
-        // Those of latent attention and experts take bfloat16, flash attention and more shared memory than Turing has.
+        // The kernels of latent attention and experts need bfloat16, flash attention and more shared memory than Turing has.
         var isNew = _device.ComputeCapability >= CudaDevice.Ampere;
         Features = new()
         {
@@ -69,13 +69,13 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     /// <inheritdoc/>
     public DeviceFeatures Features { get; }
 
-    /// <summary>Products of few rows by any matrix.</summary>
+    /// <summary>Products of few rows, by any matrix.</summary>
     internal SkinnyProduct Skinny { get; }
 
     /// <summary>Products of 8-bit floats by 8-bit floats.</summary>
     internal WarpgroupProducts Products { get; }
 
-    /// <summary>The same for many rows.</summary>
+    /// <summary>Products of 8-bit floats by 8-bit floats, for many rows.</summary>
     internal BulkProducts Bulk { get; }
 
     /// <inheritdoc/>
@@ -91,7 +91,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     /// <inheritdoc/>
     public Tensor ToDevice(Tensor weight)
     {
-        // What was loaded to the device stays where it is; the loader forgets its own handle.
+        // A weight that was loaded to the device stays where it is; the loader disposes its own handle.
         var onDevice = weight.device_type == _device.Torch.type ? weight.alias() : weight.to(_device.Torch);
         return onDevice.DetachFromDisposeScope();
     }
@@ -181,7 +181,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        // After a fault of the card nothing more can be waited for, and the engine must still end in order.
+        // After a fault of the card this wait fails; the engine must shut down in order all the same.
         _ = CudaDriver.cuStreamSynchronize(_device.Stream);
         foreach (var (_, copy) in _rotaries.Values)
             copy.Dispose();
@@ -195,7 +195,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _device.Dispose();
     }
 
-    // Results that live at once have slots of their own.
+    // Results that are alive at the same time have different slots.
     internal static WorkspaceSlot SlotOf(LinearRole role) => role switch
     {
         LinearRole.Qkv => WorkspaceSlot.Qkv,
@@ -216,7 +216,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     {
         var packs = weight.InFeatures / (16 / (int)x.dtype.ElementSize());
         var tiling = GemvTiling.Of(weight.Role, packs);
-        // Results, or pairs of them where an epilogue takes two.
+        // Number of results, or of pairs for an epilogue that combines two.
         var paired = epilogue is GemvEpilogue.Gated or GemvEpilogue.Rotary;
         var (count, owned) = paired ? (weight.OutFeatures / 2, tiling.Outputs / 2) : (weight.OutFeatures, tiling.Outputs);
         _kernels.Get("gemv.cu", "gemv", tiling.Defines(x.dtype, (int)x.size(0), packs, normWeight is not null, epilogue, headDim)).Launch(
@@ -225,7 +225,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
             [weight.Data, weight.Bias, x, normWeight, y, weight.OutFeatures, epsilon, .. rotary]);
     }
 
-    // y = x · Wᵀ + addend, by cuBLAS; the addend is a bias, the residual (which is y) or null.
+    // y = x · Wᵀ + addend, by cuBLAS. The addend is a bias, the residual (y itself) or null.
     private static void Multiply(Tensor x, LinearWeight weight, Tensor y, Tensor? addend)
     {
         var status = addend is null

@@ -5,10 +5,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Chooses tokens on the card, so that only their ids cross to the host.</summary>
+/// <summary>Samples tokens on the card: only their ids go to the host.</summary>
 /// <param name="device">The card.</param>
-/// <param name="kernels">Its kernels.</param>
-/// <param name="workspace">Where logits are changed.</param>
+/// <param name="kernels">The card's kernels.</param>
+/// <param name="workspace">Buffers for changed logits.</param>
 /// <param name="stepsInFlight">Max number of samplings under way.</param>
 internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, int stepsInFlight) : IDisposable
 {
@@ -20,7 +20,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     private const int MaxGivenDraws = 64; // as sampling.cu
     private const string BestSource = "best.cu";
 
-    // They take turns: what goes in and the ids that come out of the samplings that may be under way.
+    // The inputs and resulting ids of the samplings under way, one buffer for each, in turn.
     private readonly PinnedBuffer[] _hosts = [.. Enumerable.Range(0, stepsInFlight).Select(_ => new PinnedBuffer(device))];
     private readonly Queue<(PinnedBuffer Host, int Rows)> _underWay = [];
     private int _turn;
@@ -32,7 +32,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     /// <summary>Changes whenever <see cref="Ids"/> has moved.</summary>
     public int Version { get; private set; }
 
-    /// <summary>[rows] int32: what was sampled last, or is kept of other cards; negative where there is no token.</summary>
+    /// <summary>[rows] int32: the ids that were sampled last, or kept from other cards; negative where there is no token.</summary>
     public ulong Ids
     {
         get
@@ -63,7 +63,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     }
 
     /// <summary>
-    /// Starts to choose one token a row; <see cref="End"/> brings them. At most as many may be under way as there are buffers.
+    /// Starts to sample one token for each row; <see cref="End"/> returns them. At most stepsInFlight samplings may be under way.
     /// </summary>
     /// <inheritdoc cref="ITokenSampler.BeginSample"/>
     public void Begin(Tensor? logits, SamplingBatch batch, Tensor? best)
@@ -74,7 +74,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         Reserve(rows);
         _turn = (_turn + 1) % _hosts.Length;
         var host = _hosts[_turn];
-        // Rows that are drawn come after.
+        // The rows to draw are overwritten later.
         if (best is not null)
         {
             var copied = CudaDriver.cuMemcpyDtoDAsync_v2(Address(_ids!), Address(best), (nuint)rows * sizeof(int), device.Stream);
@@ -104,10 +104,10 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         new Span<int>(host.Memory, rows).CopyTo(ids);
     }
 
-    /// <summary>What is sampled last: int32 [rows, 1] of the current dispose scope.</summary>
+    /// <summary>The ids that were sampled last: int32 [rows, 1] of the current dispose scope.</summary>
     public Tensor Sampled(int rows) => _ids!.narrow(0, 0, rows).view(rows, 1);
 
-    /// <summary>Copies ids [rows, 1] of this card to where inputs find them.</summary>
+    /// <summary>Copies ids [rows, 1] on this card to the place that inputs read them from.</summary>
     public void Keep(Tensor ids, int firstRow)
     {
         var rows = (int)ids.size(0);
@@ -117,7 +117,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         CudaException.Check(CudaDriver.cuMemcpyDtoDAsync_v2(target, Address(ids), (nuint)rows * sizeof(int), device.Stream), "keeping sampled tokens");
     }
 
-    /// <summary>Creates room for so many rows; only while nothing is under way, unless there is room.</summary>
+    /// <summary>Allocates room for this many rows if there is none yet; then no sampling may be under way.</summary>
     public void Reserve(int rows)
     {
         if (rows <= _capacity)
@@ -144,11 +144,11 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         _capacity = 0;
     }
 
-    // Chooses each row of a batch; isPart: its rows are some of the step's.
+    // Samples each row of a batch; isPart: the batch has only some of the step's rows.
     private void Draw(Tensor logits, SamplingBatch batch, PinnedBuffer host, bool isPart)
     {
         var (rows, width) = (batch.Draws.Count, (int)logits.size(1));
-        // A copy between two kernels takes as long as either of them.
+        // A copy between two kernels takes as long as either kernel: pass the draws as an argument instead.
         var isGiven = rows <= MaxGivenDraws && !isPart && !batch.HasEdits && !batch.HasCuts;
         if (isGiven)
             host.Reserve((nuint)IdBytes);
@@ -173,8 +173,8 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
                 last: MemoryMarshal.AsBytes(given));
     }
 
-    // Brings the batch over; where its edits and their lists, and the numbers of its rows, lie on the card. The host's buffer begins with
-    // room for the ids.
+    // Copies the batch to the card. Returns the addresses of its edits, their lists and the numbers of its rows. The host's buffer begins
+    // with room for the ids.
     private (ulong Edits, ulong Data, ulong Rows) Upload(PinnedBuffer host, SamplingBatch batch, bool withRows)
     {
         var rowsStart = Aligned((long)batch.Draws.Count * sizeof(TokenDraw));

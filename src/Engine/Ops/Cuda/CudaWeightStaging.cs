@@ -5,13 +5,13 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Weights through pinned memory, which the card copies from while the next chunks are read.</summary>
+/// <summary>Brings weights to the card through pinned memory: the card copies a chunk while the next chunks are read.</summary>
 internal sealed unsafe class CudaWeightStaging : IWeightStaging
 {
     private readonly CudaDevice _device;
     private readonly PinnedBuffer[] _buffers;
 
-    /// <summary>Takes 256 MiB of pinned memory.</summary>
+    /// <summary>Allocates 256 MiB of pinned memory.</summary>
     public CudaWeightStaging(CudaDevice device)
     {
         const int buffers = 16;

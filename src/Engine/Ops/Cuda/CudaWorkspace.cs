@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>The results of a layer that are alive at once.</summary>
+/// <summary>The results of a layer that are alive at the same time.</summary>
 internal enum WorkspaceSlot
 {
     Hidden,
@@ -45,35 +45,35 @@ internal enum WorkspaceSlot
 
 /// <summary>
 /// One buffer for each kind of result, reused by every layer and step: nothing is allocated in steady state, and a captured graph finds its
-/// operands where they were. A result is valid until the same kind of result is asked for again. Grows when a larger one is wanted, which
-/// is for loading: a buffer has to have its final size when memory is measured.
+/// operands where they were. A result is valid until someone rents the same kind of result again. Buffers grow on demand, but only while
+/// the model is loaded: they must have their final size when memory is measured.
 /// </summary>
 internal sealed class CudaWorkspace(Device device) : IDisposable
 {
     private readonly Dictionary<(WorkspaceSlot Slot, ScalarType Type), Tensor> _buffers = [];
 
-    // What was asked for last: all layers of a step ask for the same.
+    // The views rented last: all layers of a step rent the same.
     private readonly Dictionary<(WorkspaceSlot Slot, ScalarType Type), (long Rows, long Width, Tensor View)> _views = [];
 
     private readonly HashSet<WorkspaceSlot> _grown = [];
     private bool _isSettled;
 
     /// <summary>
-    /// Changes whenever a buffer has moved: graphs captured before are of no use then. Slots of what no graph has do not count.
+    /// Changes whenever a buffer has moved; graphs captured before that are invalid. Slots that no graph uses do not count.
     /// </summary>
     public int Version { get; private set; }
 
-    /// <summary>The slots whose buffers have grown since <see cref="Settle"/>; that there are any is a fault.</summary>
+    /// <summary>The slots whose buffers have grown since <see cref="Settle"/>; any such slot is a fault.</summary>
     public IReadOnlyCollection<WorkspaceSlot> Grown => _grown;
 
-    /// <summary>Notes what grows from here on.</summary>
+    /// <summary>Records growth in <see cref="Grown"/> from here on.</summary>
     public void Settle()
     {
         _grown.Clear();
         _isSettled = true;
     }
 
-    /// <summary>Creates room for so many elements, so that no later step has to.</summary>
+    /// <summary>Allocates room for this many elements: no later step has to.</summary>
     public void Reserve(WorkspaceSlot slot, long elements, ScalarType type)
     {
         if (_buffers.TryGetValue((slot, type), out var buffer) && buffer.numel() >= elements)
@@ -83,7 +83,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
         Grow(slot, elements, type);
     }
 
-    /// <summary>An uninitialised [rows, width] view of a slot's buffer; of the current dispose scope.</summary>
+    /// <summary>An uninitialised [rows, width] view of a slot's buffer, of the current dispose scope.</summary>
     public Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type)
     {
         if (_views.TryGetValue((slot, type), out var last))
@@ -107,7 +107,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
 
     private Tensor Grow(WorkspaceSlot slot, long elements, ScalarType type)
     {
-        // Forgotten first: where memory is short, the allocation fails and the slot must stay usable.
+        // Remove the old buffer first: if memory is short, the allocation fails and the slot must stay usable.
         if (_buffers.Remove((slot, type), out var old))
             old.Dispose();
         if (!IsOutsideGraphs(slot))
@@ -118,7 +118,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
         return _buffers[(slot, type)] = zeros(elements, type, device).DetachFromDisposeScope();
     }
 
-    // Gathered keys and values, selected rows, what tokens are chosen from, and tiles of many rows.
+    // Gathered keys and values, selected rows, the logits to sample from, and tiles of many rows.
     private static bool IsOutsideGraphs(WorkspaceSlot slot) => slot is WorkspaceSlot.Keys or WorkspaceSlot.Values or WorkspaceSlot.LatentContext
         or WorkspaceSlot.PaddedQueries or WorkspaceSlot.Processed or WorkspaceSlot.Selected or WorkspaceSlot.RowMaxima or WorkspaceSlot.BestTokens
         or WorkspaceSlot.ExpertTiles or WorkspaceSlot.TiledRows or WorkspaceSlot.TiledScales;

@@ -5,9 +5,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// libtorch's <c>aten::scaled_dot_product_attention</c> where it goes by cuDNN (on Hopper, with cuDNN 9.15.1 or newer): about twice as
-/// quick as <see cref="FlashAttention"/>, and values may be narrower than keys. A query sees the keys up to its own. (The operator of cuDNN
-/// alone returns integers between tensors, which libtorch's C shim cannot give back.)
+/// libtorch's <c>aten::scaled_dot_product_attention</c> where it uses cuDNN (on Hopper, with cuDNN 9.15.1 or newer): about twice as fast
+/// as <see cref="FlashAttention"/>, and values may be narrower than keys. A query sees the keys up to its own. (libtorch's own operator for
+/// cuDNN returns integers between tensors, which libtorch's C shim cannot return.)
 /// </summary>
 internal static unsafe class CudnnAttention
 {
@@ -15,7 +15,7 @@ internal static unsafe class CudnnAttention
     private const ulong CudnnBackend = 3; // at::SDPBackend::cudnn_attention
     private const int TriedRows = 256;
     private const int Heads = 2;
-    private const double MaxError = 0.02; // a result is rounded to 8 bits, and so are the weights on the way to it
+    private const double MaxError = 0.02; // results are rounded to 8 bits, and so are the attention weights before them
     private static readonly byte[] Name = Encoding.ASCII.GetBytes("aten::scaled_dot_product_attention\0");
     private static readonly byte[] Choice = Encoding.ASCII.GetBytes("aten::_fused_sdp_choice\0");
 
@@ -32,7 +32,7 @@ internal static unsafe class CudnnAttention
         return Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
     }
 
-    /// <summary>Whether it is there, and right for heads of such a shape: tries a few rows.</summary>
+    /// <summary>Tries a few rows: whether the operator exists, and is correct for heads of this shape.</summary>
     public static bool Try(ScalarType type, LatentAttentionShape shape, Device device)
     {
         using var scope = NewDisposeScope();

@@ -5,13 +5,13 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// How many tokens each expert of the layers has had, counted on the card by its kernels. A stream of its own brings the counts to the
-/// host, so that nobody waits for the step that the card computes. All of it is created with the first layer's counts, in the largest step
-/// that runs while the model is loaded, and freed with the device's operations.
+/// The number of tokens of each expert of the layers, counted by kernels on the card. A separate stream copies the counts to the host, so a
+/// read does not wait for the step in flight. Everything is allocated with the first layer's counts, in the largest step, which runs while
+/// the model is loaded, and freed with the device's operations.
 /// </summary>
 internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
 {
-    // Counts never move, as records of steps know where they are: what does not fit goes to another page.
+    // Counts never move, since recorded steps hold their addresses: counts that do not fit go to another page.
     private const int PageCounts = 1 << 16;
     private const uint NonBlockingStream = 1;
     private readonly List<(Tensor Counts, int Used)> _pages = [];
@@ -21,7 +21,7 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
     private IntPtr _stream;
 
     /// <summary>
-    /// Where the kernels count the tokens of a layer: [experts of the layer] uint64. The first call for a layer allocates.
+    /// Address of a layer's counts: [experts of the layer] uint64. The first call for a layer allocates them.
     /// </summary>
     public ulong Of(IExperts experts)
     {
@@ -30,7 +30,7 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
         return (ulong)_pages[place.Page].Counts.DataPointer() + ((ulong)place.First * sizeof(long));
     }
 
-    /// <summary>Writes the counts of some layers; others than those that were counted here are left as they are.</summary>
+    /// <summary>Writes the counts of some layers. Layers that are not counted here keep their values.</summary>
     /// <exception cref="CudaException">The card has failed.</exception>
     public void Read(IReadOnlyList<CountedExperts> layers)
     {
@@ -56,7 +56,7 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
         }
     }
 
-    /// <summary>Sets all counts to zero, behind what the card computes now.</summary>
+    /// <summary>Resets all counts to zero, after the work in flight.</summary>
     public void Clear()
     {
         using var noGradients = inference_mode(); // as where they were allocated
@@ -67,7 +67,7 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        // Nothing is under way: every read waits for its copy. After a fault of the card there is nothing left to wait for.
+        // No copy is under way: every read waits for its own. After a fault of the card there is nothing left to wait for.
         if (_stream != IntPtr.Zero)
             _ = CudaDriver.cuStreamDestroy_v2(_stream);
         _stream = IntPtr.Zero;
@@ -88,7 +88,7 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
         return new(_pages.Count - 1, used);
     }
 
-    // With room on the host for all pages, and the stream that fills it.
+    // Also allocates host memory for all pages, and the stream that copies to it.
     private void AddPage(int length)
     {
         if (_stream == IntPtr.Zero)

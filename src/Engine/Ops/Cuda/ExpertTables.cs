@@ -4,61 +4,62 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>The rows of a step's experts on the card, as <c>experts.cu</c> sorts them.</summary>
-/// <param name="Assignments">Tokens times experts of a token.</param>
-/// <param name="PerToken">Experts of a token.</param>
-/// <param name="Experts">Of this rank.</param>
-/// <param name="IsSmall">Whether one block sorts them, so that only experts with rows are in <see cref="Active"/>.</param>
-/// <param name="Memory">Where all of it begins, int32: tiles, starts, active, order.</param>
+/// <param name="Assignments">Number of tokens times experts per token.</param>
+/// <param name="PerToken">Experts per token.</param>
+/// <param name="Experts">Number of experts of this rank.</param>
+/// <param name="IsSmall">Whether one block sorts the rows; only experts with rows are then in <see cref="Active"/>.</param>
+/// <param name="Memory">Address of the lists, int32: tiles, starts, active, order.</param>
 internal readonly record struct ExpertRows(int Assignments, int PerToken, int Experts, bool IsSmall, ulong Memory)
 {
     private const int IntsOfTile = 2;
 
-    /// <summary>Experts of the layer, whichever rank has them: what assignments are of.</summary>
+    /// <summary>Number of experts of the layer on all ranks; assignments go to all of these.</summary>
     public int LayerExperts { get; init; } = Experts;
 
-    /// <summary>Rows of an expert, on average.</summary>
+    /// <summary>Mean number of rows of an expert.</summary>
     public int MeanRows => Assignments / LayerExperts;
 
-    /// <summary>Products at once at most: experts that may have rows.</summary>
+    /// <summary>Max number of products at once: experts that may have rows.</summary>
     public int Products => IsSmall ? Math.Min(Experts, Assignments) : Experts;
 
-    /// <summary>Rows of a tile: twice the mean of an expert, whichever rank has it, so that few have a second one.</summary>
+    /// <summary>Rows of a tile: twice the mean number of rows of an expert, so few experts need a second tile.</summary>
     public int RowsOfTile => WarpgroupTiling.RowsAtOnce(2 * Assignments / Math.Min(LayerExperts, Math.Max(1, Assignments)));
 
-    /// <summary>Tiles of all experts at most.</summary>
+    /// <summary>Max number of tiles of all experts.</summary>
     public int MaxTiles => Products + (Assignments / RowsOfTile);
 
-    /// <summary>[max tiles, 2] int32: the expert, and which tile of its rows; then -1.</summary>
+    /// <summary>[max tiles, 2] int32: for each tile its expert and its index among the expert's tiles; then -1.</summary>
     public ulong Tiles => Memory;
 
     /// <summary>[experts + 1] int32: where each expert's rows begin.</summary>
     public ulong Starts => At(IntsOfTile * MaxTiles);
 
-    /// <summary>[experts] int32: those with rows, then -1.</summary>
+    /// <summary>[experts] int32: the experts with rows, then -1.</summary>
     public ulong Active => At((IntsOfTile * MaxTiles) + Experts + 1);
 
-    /// <summary>[assignments] int32: by expert, in the order of the tokens.</summary>
+    /// <summary>[assignments] int32: the assignments sorted by expert, those of one expert in the order of the tokens.</summary>
     public ulong Order => At((IntsOfTile * MaxTiles) + (2 * Experts) + 1);
 
-    /// <summary>Int32 that all of it takes at most: never more with fewer assignments, whatever tiles they have.</summary>
+    /// <summary>Max number of int32 of all lists. Fewer assignments never need more, whatever tiles they have.</summary>
     public int Length => (IntsOfTile * (Experts + (Assignments / WarpgroupTiling.RowsAtOnce(1)))) + (2 * Experts) + 1 + Assignments;
 
     private ulong At(int index) => Memory + ((ulong)index * sizeof(int));
 }
 
-/// <summary>Where one matrix of every expert of a rank lies; all have one shape and, of 8-bit floats, one grid.</summary>
+/// <summary>The addresses of one matrix of every expert of a rank. All have the same shape and, if 8-bit floats, the same grid.</summary>
 /// <param name="Data">[experts] addresses, int64 on the card.</param>
 /// <param name="Scales">[experts] addresses; null: the elements are of the activation type.</param>
 /// <param name="ScaleRows">[out] int32: the row of blocks of each output, or null.</param>
 /// <param name="Grid">Which scale an element has, or null.</param>
-/// <param name="ScaleColumns">Blocks of a row.</param>
+/// <param name="ScaleColumns">Number of blocks in a row.</param>
 /// <param name="OutFeatures">Rows of a matrix.</param>
 /// <param name="InFeatures">Columns of a matrix.</param>
 internal sealed record ExpertTable(
     Tensor Data, Tensor? Scales, Tensor? ScaleRows, Fp8Grid? Grid, int ScaleColumns, int OutFeatures, int InFeatures) : IDisposable
 {
     /// <summary>
-    /// [experts, 128] bytes: where the copy engine finds each (<see cref="TensorMaps"/>); null: nothing multiplies many rows so.
+    /// [experts, 128] bytes: each matrix's tensor map for the copy engine (<see cref="TensorMaps"/>); null: <see cref="BulkProducts"/> does
+    /// not support them.
     /// </summary>
     public Tensor? Maps { get; init; }
 
@@ -72,10 +73,10 @@ internal sealed record ExpertTable(
     }
 }
 
-/// <summary>The tables of a layer's experts; whoever creates them disposes them, and the matrices live at least as long.</summary>
+/// <summary>The tables of a layer's experts. Their creator disposes them; the matrices must live at least as long.</summary>
 internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down) : IDisposable
 {
-    /// <summary>Whether the expert of every token (<see cref="IExperts.Shared"/>) follows the last one.</summary>
+    /// <summary>Whether the shared expert (<see cref="IExperts.Shared"/>) follows the last routed one.</summary>
     public bool HasShared { get; init; }
 
     /// <inheritdoc/>
@@ -85,10 +86,10 @@ internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down) : IDis
         Down.Dispose();
     }
 
-    /// <summary>Creates them.</summary>
-    /// <param name="experts">Of a rank, loaded.</param>
-    /// <param name="device">Where the tables lie.</param>
-    /// <returns>Null: some matrix is in a form, or of a width, that the kernels do not take.</returns>
+    /// <summary>Creates the tables.</summary>
+    /// <param name="experts">The loaded experts of a rank.</param>
+    /// <param name="device">The device of the tables.</param>
+    /// <returns>Null: the kernels do not support the form or width of some matrix.</returns>
     public static ExpertTables? TryCreate(IExperts experts, Device device)
     {
         var matrices = Enumerable.Range(experts.First, experts.Count).Select(experts.MatricesOf).ToArray();

@@ -5,8 +5,8 @@ using TorchSharp;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// libtorch's <c>aten::_flash_attention_forward</c> (Dao, "FlashAttention-2", 2023) over sequences of different length, which TorchSharp
-/// does not bind. Where it is causal, the last query sees the last key.
+/// libtorch's <c>aten::_flash_attention_forward</c> (Dao, "FlashAttention-2", 2023), which TorchSharp does not bind, over sequences of
+/// different length. If it is causal, the last query sees the last key.
 /// </summary>
 internal static unsafe class FlashAttention
 {
@@ -15,7 +15,7 @@ internal static unsafe class FlashAttention
     private const int Results = 5;
     private static readonly byte[] Name = Encoding.ASCII.GetBytes("aten::_flash_attention_forward\0");
 
-    /// <summary>Whether it can be asked for such heads, on a card from Ampere on.</summary>
+    /// <summary>Whether it supports heads of this width and type; needs Ampere or newer.</summary>
     public static bool Takes(CudaDevice device, torch.ScalarType type, int headDim) =>
         device.ComputeCapability >= CudaDevice.Ampere && type != torch.ScalarType.Float32 && headDim % 8 == 0 && headDim <= MaxHeadDim;
 
@@ -25,10 +25,10 @@ internal static unsafe class FlashAttention
     /// <param name="values">[positions, kv_heads, head_dim].</param>
     /// <param name="queryStarts">[sequences + 1] int32 on the device.</param>
     /// <param name="keyStarts">[sequences + 1] int32 on the device.</param>
-    /// <param name="longestQuery">Most queries of a sequence.</param>
-    /// <param name="longestContext">Most positions of a sequence.</param>
+    /// <param name="longestQuery">Max number of queries of a sequence.</param>
+    /// <param name="longestContext">Max number of positions of a sequence.</param>
     /// <param name="scale">Factor on the scores.</param>
-    /// <param name="window">Positions that a query sees, itself included; null: all.</param>
+    /// <param name="window">Number of last positions that a query sees, its own included; null: all.</param>
     /// <param name="causal">Whether a query sees no key after it.</param>
     /// <returns>[tokens, heads, head_dim], a new tensor.</returns>
     public static torch.Tensor Forward(

@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>What <c>gemv.cu</c> does with a product before it writes it.</summary>
+/// <summary>What <c>gemv.cu</c> does with a product before writing it.</summary>
 internal enum GemvEpilogue
 {
     None,
@@ -11,7 +11,7 @@ internal enum GemvEpilogue
     Rotary,
 }
 
-/// <summary>How a matrix–vector product is cut.</summary>
+/// <summary>The tiling of a matrix–vector product.</summary>
 /// <param name="Outputs">Rows of the matrix that a block owns; even.</param>
 /// <param name="Threads">Threads of a block; a multiple of 32.</param>
 /// <param name="Depth">16-byte loads in flight, for each row and thread.</param>
@@ -23,9 +23,8 @@ internal readonly record struct GemvTiling(int Outputs, int Threads, int Depth)
     private const int LongRow = 2048;
 
     /// <summary>
-    /// The cut that made a whole decode step quickest on an H200, of all in a sweep over the shapes of distilled models of 1.5B and 7B:
-    /// short rows want few threads, so that every one of them has work, and all of their loads in flight before the kernel before has
-    /// ended.
+    /// The tiling that made a whole decode step fastest on an H200, in a sweep over the shapes of distilled models of 1.5B and 7B. Short
+    /// rows need few threads, to give each of them work, and all loads in flight before the previous kernel has ended.
     /// </summary>
     public static GemvTiling Of(LinearRole role, int packs) => (role, packs) switch
     {
@@ -40,7 +39,7 @@ internal readonly record struct GemvTiling(int Outputs, int Threads, int Depth)
         _ => new(4, 256, 2),
     };
 
-    /// <summary>The macros that compile the kernel for this cut.</summary>
+    /// <summary>The macros that compile the kernel for this tiling.</summary>
     public string Defines(ScalarType type, int rows, int packs, bool norm, GemvEpilogue epilogue, int headDim) =>
         $"{KernelCompiler.TypeMacro(type)} ROWS={rows} OUTPUTS={Outputs} THREADS={Threads} DEPTH={Depth} PACKS={packs} NORM={(norm ? 1 : 0)} "
         + $"ADD={(epilogue == GemvEpilogue.Add ? 1 : 0)} GATED={(epilogue == GemvEpilogue.Gated ? 1 : 0)} ROTARY={(epilogue == GemvEpilogue.Rotary ? 1 : 0)} HEAD_DIM={headDim}";

@@ -6,9 +6,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Embedded CUDA sources → loaded kernels of one device. Machine code (PTX where the card is newer than what is compiled for) is kept on
-/// disk (<c>$XDG_CACHE_HOME/localllm/kernels</c>, else under <c>~/.cache</c>) by the hash of source, options and compiler; what does
-/// not load is compiled anew. Not thread-safe.
+/// Embedded CUDA sources → loaded kernels of one device. Caches machine code (PTX if the card is newer than the target architecture) on
+/// disk (<c>$XDG_CACHE_HOME/localllm/kernels</c>, else under <c>~/.cache</c>), by the hash of source, options and compiler. Code that
+/// does not load is compiled anew. Not thread-safe.
 /// </summary>
 internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
 {
@@ -28,8 +28,8 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
     };
 
     /// <summary>A kernel of a source, compiled with some macros.</summary>
-    /// <param name="source">Name of the embedded file, such as <c>gemv.cu</c>, or several, separated by spaces, that make one
-    /// source.</param>
+    /// <param name="source">Name of the embedded file, such as <c>gemv.cu</c>; or several names, separated by spaces, whose files are
+    /// joined.</param>
     /// <param name="function">The kernel's name.</param>
     /// <param name="defines">Macros such as <c>TYPE=1 ROWS=2</c>, separated by spaces.</param>
     public CudaKernel Get(string source, string function, string defines)
@@ -40,7 +40,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
             _modules.Add((source, defines), module = LoadModule(source, defines));
         IntPtr handle;
         CudaException.Check(CudaDriver.cuModuleGetFunction(&handle, module, function), $"finding the kernel {function}");
-        // Otherwise the driver would load it at its first launch, for which it may wait until the card is idle: never, where a peer waits
+        // Load the kernel now. Else the driver loads it at its first launch, and may wait until the card is idle: never, if a peer waits
         // for this launch.
         int registers;
         CudaException.Check(CudaDriver.cuFuncGetAttribute(&registers, RegistersAttribute, handle), $"loading the kernel {function}");
@@ -50,7 +50,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
     }
 
     /// <summary>
-    /// Compiles a source for several sets of macros at once, on all cores, so that <see cref="Get"/> finds the machine code on disk.
+    /// Compiles a source for several sets of macros at once, on all cores. <see cref="Get"/> then finds the machine code on disk.
     /// </summary>
     /// <param name="source">As in <see cref="Get"/>.</param>
     /// <param name="defines">Sets of macros, each as in <see cref="Get"/>.</param>
@@ -65,18 +65,18 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
         });
     }
 
-    /// <summary>The text of a source, as it is compiled.</summary>
+    /// <summary>The full text of a source, as passed to the compiler.</summary>
     /// <param name="source">As in <see cref="Get"/>.</param>
     public static string TextOf(string source) => string.Concat([SourceOf(CommonSource), .. source.Split(' ').Select(SourceOf)]);
 
     /// <summary>The compiler's options.</summary>
     /// <param name="source">As in <see cref="Get"/>.</param>
-    /// <param name="computeCapability">Of the card, such as 90.</param>
+    /// <param name="computeCapability">Compute capability to compile for, such as 90.</param>
     /// <param name="defines">As in <see cref="Get"/>.</param>
     /// <param name="portable">Whether the result is PTX, for a newer card's driver to translate.</param>
     public static string[] OptionsOf(string source, int computeCapability, string defines, bool portable = false) =>
     [
-        // Products of warpgroups are of one architecture alone.
+        // Warpgroup instructions need the architecture-specific target ("a").
         $"--gpu-architecture={(portable ? "compute" : "sm")}_{computeCapability}{(source.Contains(WarpgroupSource, StringComparison.Ordinal) ? "a" : "")}",
         "--std=c++17",
         "--define-macro=BLOCK_SIZE=" + AttentionMetadata.BlockSize,
@@ -116,7 +116,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
         }
     }
 
-    // A cache that cannot be written is no fault: the kernels are compiled in every process then.
+    // A cache that cannot be written is not a fault: every process then compiles the kernels.
     private static void Store(string path, byte[] image)
     {
         try
@@ -131,7 +131,8 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
         }
     }
 
-    // The machine code behind its hash, or null: the driver reads as far as the code says, so a file that was cut off must not reach it.
+    // The machine code after its hash, or null if the hash does not match: the driver reads as far as the code says, so it must never get a
+    // truncated file.
     private static byte[]? Read(string path)
     {
         try

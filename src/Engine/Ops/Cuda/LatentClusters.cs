@@ -3,55 +3,56 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Latent attention of few rows on Hopper: the blocks that share the positions of a row are a cluster, and join their results over each
+/// Latent attention of few rows on Hopper. The blocks that share a row's positions form a cluster and join their results through each
 /// other's shared memory, without a second launch (<c>latent_cluster.cu</c>).
 /// </summary>
 internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
     /// <summary>
-    /// Positions from which on a row is worth another cluster, whose results join those of the first through memory.
+    /// Number of positions of a row that justify another cluster. Its results are joined with those of the first through memory.
     /// </summary>
     public const int MinShare = 1024;
 
     /// <summary>
-    /// So many heads read every position once for each 16: beyond this context that takes longer than a kernel for all of them.
+    /// Max context with many heads: every 16 heads read every position again, which beyond this context takes longer than a kernel for all
+    /// heads.
     /// </summary>
     public const int MaxContextOfManyHeads = 8192;
 
     private const int ManyHeads = 64;
     private const int MaxRank = 512; // results of wider ones do not fit in registers
     private const int MaxSharedBytes = 227 << 10;
-    // What was best on an H200, the largest clusters first, and over 8-bit floats.
+    // The best on an H200, the largest clusters first; then the same for 8-bit floats.
     private static readonly LatentTiling[] s_cuts = [new(32, 4, 1) { Cluster = 16 }, new(32, 2, 1) { Cluster = 8, Parts = 2 }];
     private static readonly LatentTiling[] s_float8Cuts =
         [new(32, 4, 1) { Cluster = 16, Parts = 2 }, new(32, 4, 1) { Cluster = 8, Parts = 2 }];
     private readonly Dictionary<string, int> _atOnce = [];
 
-    /// <summary>Whether nothing is taken; for measurements.</summary>
+    /// <summary>Whether clusters are never used; for measurements.</summary>
     internal bool IsOff { get; set; }
 
     /// <summary>
-    /// The sizes of clusters to choose from, the best first: each row and block of heads has a cluster, and all of them run at once.
-    /// Follows from what a recorded step has in common with later ones.
+    /// The possible sizes of clusters, the best first. Each row and block of heads has a cluster, and all clusters run at once. Depends
+    /// only on values that a recorded step has in common with later ones.
     /// </summary>
     /// <param name="rows">Rows of the step.</param>
     /// <param name="heads">Heads.</param>
-    /// <param name="longestContext">Most positions that a row sees, or will see when the step is recorded.</param>
-    /// <param name="multiprocessors">Of the card.</param>
-    /// <returns>Empty: there are too many rows, or with many heads too long contexts.</returns>
+    /// <param name="longestContext">Max number of positions that a row sees, or will see if the step is recorded.</param>
+    /// <param name="multiprocessors">Number of multiprocessors of the card.</param>
+    /// <returns>Empty: there are too many rows, or many heads with too long contexts.</returns>
     public static IEnumerable<int> Sizes(int rows, int heads, int longestContext, int multiprocessors) =>
         heads >= ManyHeads && longestContext > MaxContextOfManyHeads
             ? [] : s_cuts.Select(cut => cut.Cluster).Where(size => RowBlocks(rows, heads) * size <= multiprocessors);
 
-    /// <summary>Clusters that a row and its block of heads may have.</summary>
+    /// <summary>Max number of clusters for a row and a block of heads.</summary>
     /// <param name="rows">Rows of the step.</param>
     /// <param name="heads">Heads.</param>
-    /// <param name="longestContext">As in <see cref="Sizes"/>; the card uses as many as a row's own context is worth.</param>
-    /// <param name="atOnce">Clusters that the card runs at once: more of them would take a second round.</param>
+    /// <param name="longestContext">As in <see cref="Sizes"/>; the card uses as many as a row's own context justifies.</param>
+    /// <param name="atOnce">Number of clusters that the card runs at once; more would take a second round.</param>
     public static int ClustersOfRow(int rows, int heads, int longestContext, int atOnce) =>
         Math.Max(1, Math.Min(atOnce / RowBlocks(rows, heads), (longestContext + MinShare - 1) / MinShare));
 
-    /// <summary>Attends, if that is best so: the parameters are those of <c>latent_attention.cu</c>.</summary>
+    /// <summary>Computes attention if clusters are the best way. The parameters are those of <c>latent_attention.cu</c>.</summary>
     /// <returns>False: nothing was done.</returns>
     public bool TryAttend(
         Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, ulong tableStarts, int longestContext,
@@ -91,7 +92,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
         return false;
     }
 
-    // Always the most that any step takes, so that the buffers never move: a multiprocessor has a block at least.
+    // Always the max size of any step, so the buffers never move: each multiprocessor has at least one block.
     private Tensor Partials(int width) =>
         workspace.Rent(WorkspaceSlot.Partials, 2L * device.Multiprocessors * LatentTiling.HeadsOfBlock, width + 2, ScalarType.Float32);
 

@@ -3,13 +3,13 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Latent attention of sequences that bring many rows: keys and values of their whole context are expanded, some heads at a time, for
-/// libtorch's flash attention, or for cuDNN's where a long sequence has nothing before it. That takes a third of the multiplications of the
-/// absorbed form, and pays for the expansion from about 200 rows on.
+/// Latent attention of sequences with many rows. Expands the keys and values of their whole context, some heads at a time, for libtorch's
+/// flash attention, or for cuDNN's if a long sequence has nothing before it. That takes a third of the absorbed form's multiplications,
+/// which makes up for the expansion from about 200 rows on.
 /// </summary>
 internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
-    // Of keys, and as much of values: bounds the heads that are expanded at once.
+    // Bytes of expanded keys, and as many of values: bounds the number of heads that are expanded at once.
     private const long MaxExpandedBytes = 256L << 20;
     private const int GatherThreads = 128;
 
@@ -17,11 +17,11 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     private readonly WholePrompt _whole = new(workspace, MaxExpandedBytes, new(kernels));
     private readonly Dictionary<(ScalarType Type, LatentAttentionShape Shape), bool> _hasCudnn = [];
 
-    /// <summary>Whether flash attention takes such heads: as wide for values as for keys.</summary>
+    /// <summary>Whether flash attention supports these heads, with values as wide as keys.</summary>
     public bool Takes(ScalarType type, LatentAttentionShape shape) =>
         FlashAttention.Takes(device, type, shape.QueryDim) && shape.ValueDim <= shape.QueryDim;
 
-    /// <summary>Creates room for what a context of <paramref name="maxModelLen"/> positions takes.</summary>
+    /// <summary>Allocates room for a context of <paramref name="maxModelLen"/> positions.</summary>
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
         var elements = MaxExpandedBytes / type.ElementSize();
@@ -31,7 +31,7 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
         workspace.Reserve(WorkspaceSlot.LatentContext, positions * layer.Tensors[0].Width, type);
     }
 
-    /// <summary>The attention of a run that is the whole step, where it need not be copied.</summary>
+    /// <summary>The attention of a run that is the whole step, if the result needs no copy.</summary>
     /// <inheritdoc cref="Forward"/>
     /// <returns>[rows, heads · value_dim], a new tensor; null: nothing was done.</returns>
     public Tensor? TryForward(Tensor queries, LatentWeight weight, KvLayerCache cache, PrefillRun run, LatentAttentionShape shape)
@@ -45,8 +45,8 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     /// <summary>Writes the attention of a run's rows.</summary>
     /// <param name="queries">[rows, heads · query_dim], rotated.</param>
     /// <param name="weight">Keys as [heads, rank, plain_dim], values as [heads, value_dim, rank].</param>
-    /// <param name="cache">The rows of all positions, those of the run among them.</param>
-    /// <param name="run">Which sequences.</param>
+    /// <param name="cache">The rows of all positions, including those of the run.</param>
+    /// <param name="run">The sequences.</param>
     /// <param name="shape">Of this rank.</param>
     /// <param name="output">[rows, heads · value_dim].</param>
     public void Forward(Tensor queries, LatentWeight weight, KvLayerCache cache, PrefillRun run, LatentAttentionShape shape, Tensor output)
@@ -81,7 +81,7 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
         }
     }
 
-    // One sequence that has nothing before it, and is long enough.
+    // Whether the run is one sequence with nothing before it that is long enough.
     private bool IsWhole(PrefillRun run, ScalarType type, LatentAttentionShape shape) =>
         run.Sequences == 1 && run.Context == run.Tokens && run.Tokens >= WholePrompt.MinRows && HasCudnn(type, shape);
 
@@ -99,7 +99,7 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     {
         var rows = workspace.Rent(WorkspaceSlot.LatentContext, run.Context, shape.RowWidth, type);
         var (source, grid) = (cache.Tensors[0], (run.LongestContext, run.Sequences, 1));
-        // The kernels copy keys and values; here both are the same rows.
+        // The kernels copy keys and values; here both arguments are the same rows.
         if (cache.IsScaled)
         {
             const int heads = 1;

@@ -3,8 +3,8 @@ using LocalLlm.Interop.Cuda;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Lets a card count as one with less memory: what is beyond is taken and left unused while any device of this process on that card lives,
-/// so that nothing can use it unseen. The first one that asks decides how much. Thread-safe.
+/// Makes a card count as one with less memory. Allocates the excess and leaves it unused while any device of this process on that card
+/// lives, so nothing else can use it unnoticed. The first device decides how much. Thread-safe.
 /// </summary>
 internal sealed unsafe class MemoryCap : IDisposable
 {
@@ -17,11 +17,11 @@ internal sealed unsafe class MemoryCap : IDisposable
 
     private MemoryCap(int ordinal) => _ordinal = ordinal;
 
-    /// <summary>Takes what is beyond; this thread's current context is the card's.</summary>
-    /// <param name="ordinal">Which card.</param>
-    /// <param name="bytes">What is left of its memory.</param>
-    /// <param name="card">Its name, for messages.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions: it has less. Kind Environment: others use what is to be taken.</exception>
+    /// <summary>Allocates the excess. The card's context must be current on this thread.</summary>
+    /// <param name="ordinal">Ordinal of the card.</param>
+    /// <param name="bytes">How much of its memory counts.</param>
+    /// <param name="card">The card's name, for messages.</param>
+    /// <exception cref="EngineException">Kind InvalidOptions: the card has less. Kind Environment: others use the excess.</exception>
     public static MemoryCap Take(int ordinal, long bytes, string card)
     {
         lock (Guard)
@@ -33,18 +33,18 @@ internal sealed unsafe class MemoryCap : IDisposable
         }
     }
 
-    /// <summary>Bytes of a card that are taken so.</summary>
+    /// <summary>Bytes of a card's excess that are allocated.</summary>
     public static long TakenOf(int ordinal)
     {
         lock (Guard)
             return Taken.TryGetValue(ordinal, out var taken) ? taken.Bytes : 0;
     }
 
-    /// <summary>What a card of so much memory counts as.</summary>
-    /// <param name="cap">What was asked for; null: all.</param>
-    /// <param name="total">Of the card.</param>
-    /// <param name="card">Its name, for messages.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions: it has less.</exception>
+    /// <summary>How much of a card's memory counts, in bytes.</summary>
+    /// <param name="cap">The requested limit; null: all.</param>
+    /// <param name="total">The card's memory.</param>
+    /// <param name="card">The card's name, for messages.</param>
+    /// <exception cref="EngineException">Kind InvalidOptions: the card has less memory.</exception>
     public static long Of(long? cap, long total, string card) => cap is not { } bytes ? total : bytes <= total ? bytes
         : throw new EngineException(EngineErrorKind.InvalidOptions, $"{Option} is {bytes} bytes, but {card} has {total}; leave it out, or give less.", Option);
 

@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Attention of single rows over a paged cache, contexts split into parts so that few rows fill the card too ("Flash-Decoding"): on
-/// tensor cores where type and head_dim allow it, else in float arithmetic. A cache of 8-bit floats is widened on the way.
+/// Attention of single rows over a paged cache. Contexts are split into parts, so even few rows fill the card ("Flash-Decoding"). Runs on
+/// tensor cores where type and head_dim allow it, else in float arithmetic. Kernels widen a cache of 8-bit floats as they read it.
 /// </summary>
 internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
@@ -22,15 +22,15 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
     private const int MaxHeadsPerBlock = 8;
     private const int MaxSplits = 32;
 
-    // Of a multiprocessor over 8-bit floats: widening them takes instructions, which more warps issue side by side; registers have room for
-    // these.
+    // Warps of a multiprocessor for 8-bit floats. Widening takes instructions, which more warps issue in parallel; the registers have room
+    // for this many.
     private const int Float8Warps = 16;
 
-    // Blocks for each multiprocessor that a split may come to; bounds the buffer of partial results.
+    // Max number of blocks per multiprocessor after a split; bounds the buffer of partial results.
     private const int BlocksPerMultiprocessor = 32;
     private const double Log2E = 1.4426950408889634;
 
-    /// <summary>Creates room for what blocks that share a row exchange, so that no step has to.</summary>
+    /// <summary>Allocates the buffers in which blocks that share a row exchange results: no step has to.</summary>
     public void Reserve(int headDim)
     {
         var blocks = (long)BlocksPerMultiprocessor * device.Multiprocessors;
@@ -42,10 +42,10 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
     /// <param name="qkv">[at least rows, qkv width].</param>
     /// <param name="rows">Rows to compute.</param>
     /// <param name="cache">Keys and values.</param>
-    /// <param name="longestContext">Most positions that a row sees, or will see when the work is recorded.</param>
+    /// <param name="longestContext">Max number of positions that a row sees, or will see if the work is recorded.</param>
     /// <param name="shape">Sizes of the layer.</param>
     /// <param name="output">[at least rows, heads · head_dim]; 0 in rows whose context is empty.</param>
-    /// <param name="contextLengths">[rows] int32 on the device: positions that each row sees.</param>
+    /// <param name="contextLengths">[rows] int32 on the device: number of positions that each row sees.</param>
     public void Forward(Tensor qkv, int rows, KvLayerCache cache, int longestContext, AttentionShape shape, Tensor output, ulong contextLengths)
     {
         var perKvHead = shape.Heads / shape.KvHeads;
@@ -56,7 +56,7 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
         while (warps * headsPerBlock * shape.HeadDim * sizeof(float) > SharedMemoryBytes)
             warps /= 2;
 
-        // Always the most that any split takes, so that the buffers never move.
+        // Always the max size of any split: the buffers must never move.
         var maxBlocks = BlocksPerMultiprocessor * device.Multiprocessors;
         var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + minShare - 1) / minShare), 1, MaxSplits);
         using var partials = splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, maxBlocks * headsPerBlock, shape.HeadDim + 2, ScalarType.Float32) : null;
@@ -75,7 +75,7 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
             ]);
     }
 
-    // Measured on an H200: few blocks are made quicker by more warps and shorter parts; many fill the card as they are.
+    // Measured on an H200: more warps and shorter parts speed few blocks up; many blocks fill the card as they are.
     private (int Warps, int MinShare) Cut(int blocks, bool tensorCores)
     {
         const int veryFew = 32;
@@ -85,7 +85,7 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
             : (few ? 8 : 4, few ? 64 : 512);
     }
 
-    // The widest access that divides a head, and the lanes that hold a head by such accesses.
+    // The widest access that divides a head, and the number of lanes that hold a head with such accesses.
     private static string LaneDefines(int headDim, int elementSize)
     {
         var vector = 16 / elementSize;

@@ -2,7 +2,7 @@ using LocalLlm.Interop.Cuda;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Host memory that the card copies from or to, and the moment from which the host may touch it again.</summary>
+/// <summary>Host memory that the card copies from or to. Tracks when the host may touch it again.</summary>
 internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
 {
     private const uint DisableTiming = 2;
@@ -13,14 +13,14 @@ internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
     /// <summary>The memory; null before the first <see cref="Reserve"/>.</summary>
     public void* Memory { get; private set; }
 
-    /// <summary>Creates room; what was in it is lost where it grows. Waits for copies that were marked.</summary>
+    /// <summary>Allocates room; if the buffer has to grow, its contents are lost. Waits for marked copies.</summary>
     public void Reserve(nuint bytes)
     {
         Wait();
         if (bytes <= _capacity)
             return;
 
-        // Generously: to give pinned memory back waits for all of the card's work.
+        // Allocate generously: freeing pinned memory waits for all of the card's work.
         bytes = nuint.Max(MinBytes, (nuint)System.Numerics.BitOperations.RoundUpToPowerOf2(bytes));
         void* memory;
         CudaException.Check(CudaDriver.cuMemAllocHost_v2(&memory, bytes), "allocating pinned memory");
@@ -30,7 +30,7 @@ internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
         _capacity = bytes;
     }
 
-    /// <summary>All that was queued on the stream so far may use the memory.</summary>
+    /// <summary>Marks that the work queued on the stream so far may use the memory.</summary>
     public void MarkUsed()
     {
         if (_released == IntPtr.Zero)
@@ -43,7 +43,7 @@ internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
         CudaException.Check(CudaDriver.cuEventRecord(_released, device.Stream), "recording an event");
     }
 
-    /// <summary>Returns when what was marked has been done.</summary>
+    /// <summary>Waits until the marked work is done.</summary>
     public void Wait()
     {
         if (_released != IntPtr.Zero)
@@ -53,7 +53,7 @@ internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        // What was marked may still be under way; after a fault of the card there is nothing left to wait for.
+        // Marked work may still be running. After a fault of the card there is nothing left to wait for.
         if (_released != IntPtr.Zero)
         {
             _ = CudaDriver.cuEventSynchronize(_released);

@@ -2,15 +2,15 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Copies the rotated part of latent rows, which all heads share, to the keys of each.</summary>
-/// <param name="kernels">Of the card; null: libtorch copies, which reads the part anew for each head.</param>
+/// <summary>Copies the rotated part of latent rows, which all heads share, to the keys of each head.</summary>
+/// <param name="kernels">The card's kernels; null: libtorch copies, and reads the part again for each head.</param>
 internal sealed class RotatedKeys(KernelCompiler? kernels)
 {
     private const int Threads = 256;
     private const int MaxHeadBlocks = 16;
     private const int Pack = 8; // 16-bit elements of one access
 
-    /// <summary>Fills the last part of each row of the first rows of all heads.</summary>
+    /// <summary>Fills the rotated part, the last of each key, for the first rows of all heads.</summary>
     /// <param name="context">[positions, rank + rotary_dim], contiguous.</param>
     /// <param name="keys">[heads, positions or more, plain_dim + rotary_dim], contiguous.</param>
     /// <param name="shape">Of the layer.</param>

@@ -6,13 +6,13 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// libtorch's <c>aten::_scaled_mm</c> by blocks (cuBLAS), which TorchSharp does not bind: many rows of 8-bit floats at twice the rate of
-/// <see cref="WarpgroupProducts"/>. A libtorch without it (CUDA before 12.9) refuses it; so it is tried once (<see cref="Try"/>), and what
-/// fails later is a fault like any other.
+/// libtorch's <c>aten::_scaled_mm</c> by blocks (cuBLAS), which TorchSharp does not bind: multiplies many rows of 8-bit floats at twice the
+/// rate of <see cref="WarpgroupProducts"/>. A libtorch without it (CUDA before 12.9) throws, so <see cref="Try"/> tries it once. A later
+/// failure is a fault like any other.
 /// </summary>
 internal sealed unsafe class ScaledProduct(CudaDevice device)
 {
-    private const int MinRows = 65; // up to here our own is as quick
+    private const int MinRows = 65; // with fewer rows our own kernel is as fast
     private const int Edge = 128;
     private const int ScaledInputs = 4 * Edge; // cuBLAS reads the scales of a row of blocks four at a time
     private const int Divisor = 16;
@@ -25,12 +25,12 @@ internal sealed unsafe class ScaledProduct(CudaDevice device)
     private static readonly byte[] Dtype = Encoding.ASCII.GetBytes("dtype\0");
 
     private readonly ConditionalWeakTable<Fp8Grid, StrongBox<bool>> _squares = [];
-    private bool _isSound; // tried, and right
+    private bool _isSound; // tried, and correct
 
-    /// <summary>Whether it may multiply in a type at all.</summary>
+    /// <summary>Whether a type is supported at all.</summary>
     public static bool Takes(ScalarType type) => type == ScalarType.BFloat16;
 
-    /// <summary>Tries it: until then it multiplies nothing.</summary>
+    /// <summary>Tries the operator; it multiplies nothing before this.</summary>
     /// <returns>What multiplies many rows from now on, and why.</returns>
     public string Try()
     {
@@ -42,20 +42,21 @@ internal sealed unsafe class ScaledProduct(CudaDevice device)
     }
 
     /// <summary>
-    /// Whether it can multiply: tried before, in bfloat16, by blocks of 128 × 128, without a bias, and not while a step is recorded.
+    /// Whether it can multiply: only after a successful <see cref="Try"/>, in bfloat16, by blocks of 128 × 128, without a bias, and not
+    /// while a step is recorded.
     /// </summary>
     public bool Takes(long rows, ScalarType type, Fp8Weight weight) =>
         _isSound && rows >= MinRows && device.RecordedGates is null && Takes(type) && weight.Bias is null
         && weight.InFeatures % ScaledInputs == 0 && weight.OutFeatures % Divisor == 0 && HasSquares(weight.Grid);
 
-    /// <summary>The rows that it is given for so many.</summary>
+    /// <summary>A number of rows, padded as the operator needs it.</summary>
     public static int Padded(int rows) => (rows + Divisor - 1) / Divisor * Divisor;
 
-    /// <summary>y = x · Wᵀ, for what it takes.</summary>
+    /// <summary>y = x · Wᵀ, if <see cref="Takes(long, ScalarType, Fp8Weight)"/>.</summary>
     /// <param name="x">[padded rows, in].</param>
     /// <param name="weight">The matrix.</param>
     /// <param name="y">[padded rows, out], contiguous.</param>
-    /// <exception cref="InvalidOperationException">libtorch could not.</exception>
+    /// <exception cref="InvalidOperationException">libtorch failed.</exception>
     public static void Multiply(QuantisedRows x, Fp8Weight weight, Tensor y)
     {
         using var scope = NewDisposeScope();
@@ -73,7 +74,7 @@ internal sealed unsafe class ScaledProduct(CudaDevice device)
         _ = TorchShim.aoti_torch_delete_tensor_object((IntPtr)stack[0]);
     }
 
-    // The same bytes as a type that TorchSharp does not name.
+    // The same bytes as float8_e4m3fn, which TorchSharp does not name.
     private static Tensor AsFloat8(Tensor bytes)
     {
         ulong* stack = stackalloc ulong[2];

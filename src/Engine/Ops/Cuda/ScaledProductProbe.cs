@@ -3,20 +3,20 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Tries a product of 8-bit floats by 8-bit floats on a small matrix whose blocks all have other scales.</summary>
+/// <summary>Tries a product of 8-bit floats by 8-bit floats on a small matrix whose blocks all have different scales.</summary>
 internal static class ScaledProductProbe
 {
-    // More than four blocks of inputs, and rows that fill no tile.
+    // The matrix has more than four blocks of inputs, and the rows do not fill a tile.
     private const int Rows = 80;
     private const int Inputs = 1024;
     private const int Outputs = 256;
     private const int Edge = 128;
 
-    // The rounding of a result to bfloat16 is a third of a hundredth; a wrong scale is several.
+    // Rounding a result to bfloat16 gives an error of a third of a hundredth, a wrong scale several hundredths.
     private const double MaxError = 0.01;
 
     /// <summary>What is wrong with a product; null: nothing.</summary>
-    /// <param name="device">Where it is computed.</param>
+    /// <param name="device">The device to compute on.</param>
     /// <param name="multiply">The product: rows, matrix, and [rows, out] bfloat16 for the result.</param>
     public static string? FaultOf(Device device, Action<QuantisedRows, Fp8Weight, Tensor> multiply)
     {

@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Products of few rows on tensor cores, which read each matrix once (<c>skinny.cu</c>).</summary>
+/// <summary>Products of few rows on tensor cores, reading each matrix once (<c>skinny.cu</c>).</summary>
 internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace)
 {
     /// <summary>The source of its kernel.</summary>
@@ -10,18 +10,18 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
 
     private const int PackBytes = 16;
 
-    /// <summary>Whether it can multiply: a 16-bit type, few rows, and rows of the matrix that 16-byte accesses divide.</summary>
+    /// <summary>Whether the kernel supports a product: a 16-bit type, few rows, and matrix rows of a multiple of 16 bytes.</summary>
     public static bool Takes(ScalarType type, long rows, int inputs, bool fp8) =>
         type != ScalarType.Float32 && rows is > 0 and <= SkinnyTiling.MaxRows && inputs % (fp8 ? PackBytes : PackBytes / 2) == 0;
 
-    /// <summary>Creates room for what any product by one matrix shares between blocks, so that no step has to.</summary>
+    /// <summary>Allocates the buffers that blocks share in any product by one matrix: no step has to.</summary>
     public void Reserve()
     {
         workspace.Reserve(WorkspaceSlot.Partials, SkinnyTiling.MaxPartials(device.Multiprocessors), ScalarType.Float32);
         workspace.Reserve(WorkspaceSlot.Counters, SkinnyTiling.MaxSplitOutputs(device.Multiprocessors), ScalarType.Int32);
     }
 
-    /// <summary>Whether a warp multiplies what it reads of a matrix of 8-bit floats at once by one scale, 16 bytes an access.</summary>
+    /// <summary>Whether all 8-bit floats that a warp reads at once have one scale, and 16-byte accesses divide the rows.</summary>
     public static bool TakesGrid(Fp8Grid grid, int inputs)
     {
         var chunk = SkinnyTiling.ChunkOf(fp8: true);
@@ -30,10 +30,10 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
 
     /// <summary>y = x · Wᵀ + bias by a matrix of 8-bit floats.</summary>
     /// <param name="x">[rows, in], contiguous.</param>
-    /// <param name="weight">The matrix; its blocks begin at multiples of what a warp reads at once.</param>
+    /// <param name="weight">The matrix; its blocks begin at multiples of the number of inputs that a warp reads at once.</param>
     /// <param name="scaleRows">[out] int32: the row of blocks of each output.</param>
     /// <param name="y">[rows, out], contiguous.</param>
-    /// <param name="cut">How it is cut; null: as is best for the shape.</param>
+    /// <param name="cut">The tiling; null: the best for the shape.</param>
     public void Multiply(Tensor x, Fp8Weight weight, Tensor scaleRows, Tensor y, SkinnyTiling? cut = null)
     {
         var (rows, outputs, inputs) = ((int)x.size(0), weight.OutFeatures, weight.InFeatures);
@@ -51,10 +51,10 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
 
     /// <summary>A product for each head: y[:, h] = x[:, h] · W[h]ᵀ.</summary>
     /// <param name="x">[rows, heads · the stride of a head]; the first inputs of each head are read.</param>
-    /// <param name="xHead">From one head to the next, in elements.</param>
+    /// <param name="xHead">Distance from one head to the next, in elements.</param>
     /// <param name="weights">[heads, out, in], contiguous, of x's type.</param>
     /// <param name="y">[rows, heads · out].</param>
-    /// <param name="cut">How it is cut; null: as is best for the shape.</param>
+    /// <param name="cut">The tiling; null: the best for the shape.</param>
     public void MultiplyHeads(Tensor x, int xHead, Tensor weights, Tensor y, SkinnyTiling? cut = null)
     {
         var (rows, heads, outputs, inputs) = ((int)x.size(0), (int)weights.size(0), (int)weights.size(1), (int)weights.size(2));
@@ -71,10 +71,10 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     /// <summary>The products of all experts of a step, each by its own rows.</summary>
     /// <param name="x">[rows, in].</param>
     /// <param name="table">The experts' matrices.</param>
-    /// <param name="y">[assignments, out], or half of the outputs where gate and up become one.</param>
+    /// <param name="y">[assignments, out]; half as many outputs where gate and up are combined.</param>
     /// <param name="rows">The rows of each expert.</param>
     /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
-    /// <param name="cut">How it is cut; null: as is best for the shape.</param>
+    /// <param name="cut">The tiling; null: the best for the shape.</param>
     public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction, SkinnyTiling? cut = null)
     {
         var fp8 = table.Grid is not null;

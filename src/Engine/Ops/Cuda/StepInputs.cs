@@ -4,29 +4,29 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Neighbouring sequences of a step that bring many rows each.</summary>
-/// <param name="FirstToken">Its first row.</param>
-/// <param name="Tokens">Its rows.</param>
-/// <param name="Sequences">Its sequences.</param>
-/// <param name="Context">Positions of all its sequences together.</param>
-/// <param name="LongestQuery">Most rows of a sequence.</param>
-/// <param name="LongestContext">Most positions of a sequence.</param>
-/// <param name="Offset">Where its arrays begin among the step's inputs.</param>
+/// <summary>A run of adjacent sequences of a step that have many rows each.</summary>
+/// <param name="FirstToken">First row of the run.</param>
+/// <param name="Tokens">Number of rows.</param>
+/// <param name="Sequences">Number of sequences.</param>
+/// <param name="Context">Number of positions of all its sequences together.</param>
+/// <param name="LongestQuery">Max number of rows of a sequence.</param>
+/// <param name="LongestContext">Max number of positions of a sequence.</param>
+/// <param name="Offset">Where the run's arrays begin among the step's inputs.</param>
 internal readonly record struct PrefillRun(int FirstToken, int Tokens, int Sequences, int Context, int LongestQuery, int LongestContext, int Offset);
 
 /// <summary>
-/// What the kernels read of a step, brought over in one copy: [ids | rotary rows | slots | context lengths | table starts | short context
-/// lengths] of every token, then what <see cref="PrefillRun"/>s need, then the block tables. All of it begins at places that follow from
-/// the (padded) token count, so that a graph of that many rows finds it again.
+/// What the kernels read about a step, sent to the card in one copy: [ids | rotary rows | slots | context lengths | table starts | short
+/// context lengths] of every token, then the arrays of the <see cref="PrefillRun"/>s, then the block tables. The place of each array
+/// depends only on the (padded) token count, so a graph for that many rows finds it again.
 /// </summary>
 /// <param name="device">The card.</param>
 /// <param name="stepsInFlight">Max number of steps whose copies may be queued.</param>
 internal sealed unsafe class StepInputs(CudaDevice device, int stepsInFlight) : IDisposable
 {
-    /// <summary>Tokens of one sequence from which on it is part of a <see cref="PrefillRun"/>.</summary>
+    /// <summary>Number of tokens from which on a sequence is part of a <see cref="PrefillRun"/>.</summary>
     public const int MinRunTokens = 16;
 
-    /// <summary>Positions of a run that has more than one sequence: bounds what is gathered at once.</summary>
+    /// <summary>Max number of positions of a run with more than one sequence: bounds what is gathered at once.</summary>
     public const int MaxRunContext = 32_768;
 
     private const int RowArrays = 6;
@@ -36,30 +36,30 @@ internal sealed unsafe class StepInputs(CudaDevice device, int stepsInFlight) : 
     private const int MaxReservedTables = 1 << 22;
     private readonly List<PrefillRun> _runs = [];
 
-    // They take turns: the card may still copy from those of the steps before.
+    // Used in turn: the card may still copy from the buffers of earlier steps.
     private readonly PinnedBuffer[] _hosts = [.. Enumerable.Range(0, stepsInFlight).Select(_ => new PinnedBuffer(device))];
     private int _turn;
     private int _reservedTables;
     private Tensor? _device;
     private int _capacity;
-    private int _nextSelection; // where the next Select goes
+    private int _nextSelection; // where the next Select writes
 
-    /// <summary>Token rows of the step, padding included.</summary>
+    /// <summary>Number of token rows of the step, padding included.</summary>
     public int Rows { get; private set; }
 
-    /// <summary>Whether some of them are padding: their context lengths say so.</summary>
+    /// <summary>Whether some rows are padding; their context lengths are 0.</summary>
     public bool HasPadding { get; private set; }
 
     /// <summary>Changes whenever the device's buffer has moved.</summary>
     public int Version { get; private set; }
 
-    /// <summary>[rows] rows of the rotary table.</summary>
+    /// <summary>[rows] each row's row of the rotary table.</summary>
     public ulong RotaryRows => Pointer(Rows);
 
     /// <summary>[rows] slots; negative for padding.</summary>
     public ulong Slots => Pointer(2 * Rows);
 
-    /// <summary>[rows] positions that a row sees; 0 for padding.</summary>
+    /// <summary>[rows] number of positions that a row sees; 0 for padding.</summary>
     public ulong ContextLengths => Pointer(3 * Rows);
 
     /// <summary>[rows] where a row's block table begins in <see cref="BlockTables"/>.</summary>
@@ -68,25 +68,25 @@ internal sealed unsafe class StepInputs(CudaDevice device, int stepsInFlight) : 
     /// <summary>[rows] as <see cref="ContextLengths"/>, but 0 for rows of a <see cref="PrefillRun"/>.</summary>
     public ulong ShortContextLengths => Pointer(5 * Rows);
 
-    /// <summary>The row after the last one that stands outside of <see cref="Runs"/>; 0: there is none.</summary>
+    /// <summary>The row after the last one outside of <see cref="Runs"/>; 0: all rows are in runs.</summary>
     public int ShortRowsEnd { get; private set; }
 
-    /// <summary>Neighbouring sequences that bring many rows each.</summary>
+    /// <summary>The runs of adjacent sequences that have many rows each.</summary>
     public IReadOnlyList<PrefillRun> Runs => _runs;
 
-    /// <summary>[sequences + 1] first query row of each sequence of a run, from the run's first; of the current dispose scope.</summary>
+    /// <summary>[sequences + 1] first query row of each sequence, relative to the run's first; of the current dispose scope.</summary>
     public Tensor QueryStarts(PrefillRun run) => Device(run.Offset, run.Sequences + 1);
 
-    /// <summary>[sequences + 1] first position of each sequence when the run's contexts are laid one after the other.</summary>
+    /// <summary>[sequences + 1] first position of each sequence in the concatenated contexts of the run.</summary>
     public Tensor ContextStarts(PrefillRun run) => Device(run.Offset + run.Sequences + 1, run.Sequences + 1);
 
     /// <summary>[sequences] where the block table of each sequence of a run begins.</summary>
     public ulong SequenceTableStarts(PrefillRun run) => Pointer(run.Offset + (2 * (run.Sequences + 1)));
 
-    /// <summary>All block tables, one after the other. At a place of its own, so that graphs find it.</summary>
+    /// <summary>All block tables, one after the other, at a fixed place for graphs.</summary>
     public ulong BlockTables { get; private set; }
 
-    /// <summary>Whether any of these rows stands outside of <see cref="Runs"/>.</summary>
+    /// <summary>Whether any of these rows is outside of <see cref="Runs"/>.</summary>
     public bool HasShortRows(int first, int end)
     {
         var row = first;
@@ -105,10 +105,10 @@ internal sealed unsafe class StepInputs(CudaDevice device, int stepsInFlight) : 
     /// <summary>Lays a step out and starts its copy to the device.</summary>
     /// <param name="ids">One per token.</param>
     /// <param name="metadata">The step.</param>
-    /// <param name="rows">Token rows, at least the tokens; more are padding.</param>
+    /// <param name="rows">Number of token rows, at least the number of tokens; the rest is padding.</param>
     public void Upload(ReadOnlySpan<int> ids, AttentionMetadata metadata, int rows)
     {
-        // The runs' share is bounded by the rows, so that the tables of a graph of that many rows stay where they are.
+        // The runs get room for the max that this many rows need: the tables of a graph of that many rows stay where they are.
         var tablesAt = (RowArrays + IntsPerRunSequence) * rows;
         var count = tablesAt + metadata.BlockTables.Count;
         EnsureCapacity(tablesAt + Math.Max(metadata.BlockTables.Count, _reservedTables) + (SelectionsPerRow * rows));
@@ -128,10 +128,10 @@ internal sealed unsafe class StepInputs(CudaDevice device, int stepsInFlight) : 
         Copy(host, 0, count);
     }
 
-    /// <summary>Keeps room for block tables of so many blocks, so that no step has to grow.</summary>
+    /// <summary>Reserves room for block tables of this many blocks: no step has to grow the buffer.</summary>
     public void Reserve(long blocks) => _reservedTables = (int)Math.Min(blocks, MaxReservedTables);
 
-    /// <summary>Brings row numbers over; they stay until the next <see cref="Upload"/>.</summary>
+    /// <summary>Copies row numbers to the card; they stay until the next <see cref="Upload"/>.</summary>
     /// <param name="rows">At most three times the step's rows, over all calls of a step.</param>
     public ulong Select(ReadOnlySpan<int> rows)
     {

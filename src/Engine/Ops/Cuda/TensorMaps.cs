@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Tensor maps (CUDA driver API, <c>cuTensorMapEncodeTiled</c>): how the copy engine of a Hopper multiprocessor finds 64 rows of 128 bytes
-/// of a matrix, and swizzles them on the way to shared memory as its tensor cores read them.
+/// Tensor maps (CUDA driver API, <c>cuTensorMapEncodeTiled</c>): they tell the copy engine of a Hopper multiprocessor where a matrix lies.
+/// It copies 64 rows of 128 bytes to shared memory and swizzles them for the tensor cores.
 /// </summary>
 internal static unsafe class TensorMaps
 {
@@ -19,11 +19,11 @@ internal static unsafe class TensorMaps
     private const int Promote256 = 3; // CU_TENSOR_MAP_L2_PROMOTION_L2_256B
     private const int None = 0;
 
-    /// <summary>The maps of some matrices of one shape; of the current dispose scope.</summary>
-    /// <param name="addresses">Where each matrix begins, a multiple of 16.</param>
-    /// <param name="rows">Of a matrix.</param>
-    /// <param name="rowBytes">Of a row, a multiple of 16.</param>
-    /// <param name="device">Where the matrices and the maps lie.</param>
+    /// <summary>The maps of matrices of one shape; of the current dispose scope.</summary>
+    /// <param name="addresses">Address of each matrix, a multiple of 16.</param>
+    /// <param name="rows">Number of rows of a matrix.</param>
+    /// <param name="rowBytes">Bytes of a row, a multiple of 16.</param>
+    /// <param name="device">The device of the matrices and the maps.</param>
     /// <returns>[matrices, 128] bytes on the card.</returns>
     public static Tensor Create(ReadOnlySpan<long> addresses, int rows, int rowBytes, Device device)
     {

@@ -1,14 +1,14 @@
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Where the rows of a product come from and go to (vLLM's <c>moe_permute</c> and <c>moe_unpermute</c>); kernels know it by its number.
+/// Where the rows of a product come from and go to (vLLM's <c>moe_permute</c> and <c>moe_unpermute</c>). Kernels use the numbers.
 /// </summary>
 internal enum TokenPermutation
 {
     /// <summary>Rows stay where they are, in each batch.</summary>
     None,
 
-    /// <summary>From the tokens of each expert to the order of the experts.</summary>
+    /// <summary>From the order of the tokens to the order of the experts.</summary>
     ToExperts,
 
     /// <summary>From the order of the experts to the assignments of the tokens.</summary>

@@ -3,21 +3,21 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Latent attention of a long sequence that has nothing before it, by <see cref="CudnnAttention"/>: keys and values of some heads at a time
-/// are expanded where they are read.
+/// Latent attention of a long sequence that has nothing before it, by <see cref="CudnnAttention"/>. Expands keys and values of some heads
+/// at a time, directly into the buffers that attention reads.
 /// </summary>
-/// <param name="workspace">Room for keys and values.</param>
-/// <param name="maxBytes">Of keys that are expanded at once.</param>
-/// <param name="rotated">Copies what is the same for all heads.</param>
+/// <param name="workspace">Buffers for keys and values.</param>
+/// <param name="maxBytes">Max bytes of keys that are expanded at once.</param>
+/// <param name="rotated">Copies the rotated part, which all heads share.</param>
 internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, RotatedKeys rotated)
 {
-    /// <summary>From so many rows on. cuDNN plans each number of rows anew, in some 60 ms, so it is given multiples of it.</summary>
+    /// <summary>Min number of rows. cuDNN plans each number of rows anew, in some 60 ms, so rows are padded to multiples of this.</summary>
     public const int MinRows = 1024;
 
     /// <summary>Writes the attention of all rows.</summary>
     /// <param name="queries">[rows, heads · query_dim], rotated.</param>
     /// <param name="weight">Keys as [heads, rank, plain_dim], values as [heads, value_dim, rank].</param>
-    /// <param name="context">[rows, rank + rotary_dim] as the cache has them.</param>
+    /// <param name="context">[rows, rank + rotary_dim] as in the cache.</param>
     /// <param name="shape">Of this rank.</param>
     /// <param name="output">[rows, heads · value_dim].</param>
     public void Forward(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape, Tensor output)
@@ -34,7 +34,7 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, Rotate
     /// <summary>Whether all heads are expanded at once.</summary>
     public bool TakesAll(Tensor queries, LatentAttentionShape shape) => HeadsAtOnce(queries, shape) == shape.Heads;
 
-    /// <summary>The attention of all rows where <see cref="TakesAll"/>: it is not copied.</summary>
+    /// <summary>The attention of all rows if <see cref="TakesAll"/>, without copying the result.</summary>
     /// <returns>[rows, heads · value_dim], a new tensor.</returns>
     public Tensor ForwardAll(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape)
     {
@@ -43,7 +43,7 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, Rotate
         return attended.transpose(0, 1).reshape(queries.size(0), -1).MoveToOuterDisposeScope();
     }
 
-    // Some heads: [heads, rows, value_dim].
+    // Attention of some heads: [heads, rows, value_dim].
     private Tensor Attend(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape, int first, int heads)
     {
         var (tokens, type) = (queries.size(0), queries.dtype);
@@ -55,15 +55,15 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, Rotate
         rotated.Spread(context, keys, shape);
         HeadProducts.Multiply(latent, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
         var asked = Heads(queries, first, heads, shape.QueryDim); // [heads, tokens, query_dim]
-        // Even where nothing is padded, and the most that so many rows or fewer take, so that the step that memory is measured by has room.
+        // Reserve even if nothing is padded, and the max for this many rows or fewer: the step that measures memory then includes it.
         var elements = Math.Min(maxBytes / type.ElementSize(), shape.Heads * rows * shape.QueryDim);
         workspace.Reserve(WorkspaceSlot.PaddedQueries, Math.Max(elements, rows * shape.QueryDim), type);
-        // As queries lie: the result lies as they do, and is not copied then.
+        // Use the layout of the queries: the result gets the same layout and needs no copy.
         var padded = workspace.Rent(WorkspaceSlot.PaddedQueries, rows, heads * shape.QueryDim, type)
             .view(rows, heads, shape.QueryDim).transpose(0, 1);
         if (rows > tokens)
         {
-            // What pads comes after what any row sees, but what is no number would still make others none.
+            // No row sees the padding, but a NaN there would still spread to the results.
             keys.narrow(1, tokens, rows - tokens).zero_();
             values.narrow(1, tokens, rows - tokens).zero_();
             padded.narrow(1, 0, tokens).copy_(asked);

@@ -6,14 +6,13 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// A link between two ranks of one process for what is small: the cards' copy engines bring it, and events order them. Nothing waits on a
-/// card but for work that is in a queue already, so that it can be used in whatever order beside links whose kernels wait. It cannot be
-/// recorded.
+/// A link between two ranks of one process for small messages: the cards' copy engines carry them, ordered by events. On a card, the link
+/// only waits for work that is queued already, so it can be used in any order beside links whose kernels wait. It cannot be recorded.
 /// </summary>
 /// <param name="messages">Shared with the other end.</param>
-/// <param name="sends">Which end this is.</param>
+/// <param name="sends">Whether this is the sender's end.</param>
 /// <param name="senderCard">
-/// The sender's card, where the receiver's may read its memory; null: the driver copies through the host's.
+/// The sender's card, if the receiver's card may read its memory; null: the driver copies through the host's memory.
 /// </param>
 internal sealed class CopyLink(CopiedMessages messages, bool sends, int? senderCard) : IPipelineLink, IDeviceBound
 {
@@ -29,7 +28,7 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, int? senderC
         if (sends)
             messages.SenderContext = _card.Context;
         else if (senderCard is { } other)
-            _card.OpenPeer(other); // now, since it may wait for both cards, where ranks wait for each other later
+            _card.OpenPeer(other); // now: the call may wait for both cards, and later the ranks wait for each other
     }
 
     /// <inheritdoc/>
@@ -37,7 +36,7 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, int? senderC
     {
         var bytes = hidden.numel() * BytesOf(hidden.dtype);
         var slot = messages[messages.Turns.BeginSend()];
-        // Also before the memory is freed: whatever takes its place comes later on this stream.
+        // Wait for the reader even if the memory is freed below: the memory's next user comes later on this stream.
         slot.Read.Precede(_card!);
         if (slot.Memory is null || slot.Memory.numel() < bytes)
         {
@@ -84,7 +83,7 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, int? senderC
         messages.Leave();
     }
 
-    // Ids, beside what a model computes in.
+    // Int32 for ids; else a type that a model computes in.
     private static int BytesOf(ScalarType type) => type == ScalarType.Int32 ? sizeof(int) : type.ElementSize();
 
     private static unsafe ulong Address(Tensor tensor) => (ulong)tensor.DataPointer();

@@ -6,36 +6,35 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// What connects ranks on GPUs: kernels of our own over memory that ranks of one process reach (one card, or cards that reach each
-/// other), NCCL
-/// beside them for what is large, and where there is no such way. Plans and refuses; what it gives is bound to the devices later.
+/// The connections between ranks on GPUs. Our own kernels connect ranks of one process that reach each other's memory (on one card, or on
+/// cards with peer access). NCCL takes over for large messages, and wherever there is no such access. This class plans connections and
+/// refuses what does not work; the connections are bound to the devices later.
 /// </summary>
 internal sealed class GpuRanks
 {
-    /// <summary>The environment variable that has NCCL do everything (vLLM's --disable-custom-all-reduce).</summary>
+    /// <summary>The environment variable that makes NCCL do everything (vLLM's --disable-custom-all-reduce).</summary>
     public const string NoOwnKernelsVariable = "LOCALLLM_DISABLE_CUSTOM_ALL_REDUCE";
 
     /// <summary>
-    /// The environment variable that, set to 1 on all nodes, connects stages on different nodes by NCCL. Without it residual streams pass
-    /// by the hosts' memory and the control stream: NCCL has been tried between two nodes of one machine, and not over a network.
+    /// The environment variable that, set to 1 on all nodes, connects stages on different nodes by NCCL. Without it, residual streams go
+    /// through the hosts' memory and the control stream: NCCL has been tested between two nodes of one machine, but not over a network.
     /// </summary>
     public const string BetweenNodesVariable = "LOCALLLM_NCCL_BETWEEN_NODES";
 
     /// <summary>The driver's environment variable for the number of its queues to a card.</summary>
     public const string ConnectionsVariable = "CUDA_DEVICE_MAX_CONNECTIONS";
 
-    // A launch may stand behind a call of the driver that waits for the card (LaunchGate). Two ranks wait for each other alone; with
-    // more, a third
-    // may make such a call between the launches of two others.
+    // A launch may queue behind a call of the driver that waits for the card (LaunchGate). Two ranks wait only for each other. With more
+    // ranks, a third may make such a call between the launches of two others.
     private const int MaxRanksOnCard = 2;
 
-    // The default. With fewer queues than streams, work that waits for a peer can stand before that peer's.
+    // The driver's default. With fewer queues than streams, work that waits for a peer can block the peer's work in the same queue.
     private const int MinConnections = 8;
 
     private readonly ParallelPlan _plan;
     private readonly int _node;
     private readonly int[] _ordinals; // of this node's ranks
-    private readonly Lazy<NcclIds>? _ids; // asked for by the first that connects; null: nothing leads to another node
+    private readonly Lazy<NcclIds>? _ids; // created by the first rank that connects; null: no connections to other nodes
     private readonly bool _ownKernels = Environment.GetEnvironmentVariable(NoOwnKernelsVariable) is not ("1" or "true");
     private readonly LaunchGate _process;
     private readonly Dictionary<string, ICollectives[]> _groups = []; // by the ranks that are connected
@@ -60,8 +59,8 @@ internal sealed class GpuRanks
     }
 
     /// <summary>
-    /// Refuses data-parallel groups of more than two ranks in all where some share a card. Ranks are connected in several ways then, and
-    /// while two of them launch what waits for each other, a third may make a call of the driver that waits for their card
+    /// Refuses data-parallel groups with more than two ranks in total if some ranks share a card. Such ranks have several connections.
+    /// While two ranks launch work that waits for each other, a third may make a call of the driver that waits for their card
     /// (<see cref="LaunchGate"/>).
     /// </summary>
     /// <param name="plan">How the model is spread.</param>
@@ -83,9 +82,9 @@ internal sealed class GpuRanks
     }
 
     /// <summary>
-    /// Refuses a setting of <see cref="ConnectionsVariable"/> with which ranks on one card could wait forever behind one another.
+    /// Refuses a setting of <see cref="ConnectionsVariable"/> with which ranks on one card could block each other forever.
     /// </summary>
-    /// <param name="given">Its value; null: the driver's default.</param>
+    /// <param name="given">The variable's value; null: the driver's default.</param>
     /// <param name="ordinals">The card of each rank.</param>
     /// <exception cref="EngineException">Kind Environment.</exception>
     public static void RefuseFewQueues(string? given, IReadOnlyCollection<int> ordinals)
@@ -105,12 +104,12 @@ internal sealed class GpuRanks
 
     /// <summary>Plans the connections of a node's ranks.</summary>
     /// <param name="plan">How the model is spread.</param>
-    /// <param name="node">Which node this is.</param>
-    /// <param name="devices">A device for each of its ranks, in order; several may be one card.</param>
-    /// <param name="ids">Gives what all nodes have in common, and may wait for it; null: nothing is connected beyond this node.</param>
-    /// <returns>Null: the devices are no GPUs.</returns>
-    /// <exception cref="EngineException">Kind InvalidOptions: some are GPUs and some are not. Kind Environment: the driver's queues are too
-    /// few.</exception>
+    /// <param name="node">Number of this node.</param>
+    /// <param name="devices">A device for each of the node's ranks, in order; several may be the same card.</param>
+    /// <param name="ids">Returns the ids that all nodes share, and may wait for them; null: no connections to other nodes.</param>
+    /// <returns>Null: the devices are not GPUs.</returns>
+    /// <exception cref="EngineException">Kind InvalidOptions: only some devices are GPUs. Kind Environment: the driver has too few
+    /// queues.</exception>
     public static GpuRanks? TryCreate(ParallelPlan plan, int node, IReadOnlyList<string> devices, Func<NcclIds>? ids = null)
     {
         var ordinals = devices.Take(plan.RanksPerNode).Select(OrdinalOf).ToArray();
@@ -127,7 +126,7 @@ internal sealed class GpuRanks
         return new(plan, node, [.. ordinals.Select(ordinal => ordinal!.Value)], ids);
     }
 
-    /// <summary>The tensor-parallel group of a rank of this node, for its thread alone.</summary>
+    /// <summary>The tensor-parallel group of a rank of this node; only the rank's thread may use it.</summary>
     public ICollectives Tensor(RankPlace place) => _plan.TensorParallel == 1 ? new SingleRankCollectives()
         : Connection(place, other => other.Stage == place.Stage && other.Group == place.Group);
 
@@ -135,12 +134,12 @@ internal sealed class GpuRanks
     public ICollectives Experts(RankPlace place) => Connection(place, other => other.Stage == place.Stage);
 
     /// <summary>
-    /// The ranks with its place in each data-parallel group of its stage, by group; the same object as <see cref="Experts"/> where a group
-    /// is one rank.
+    /// The ranks with the same place in each data-parallel group of the stage, by group. The same object as <see cref="Experts"/> if groups
+    /// have one rank.
     /// </summary>
     public ICollectives Peers(RankPlace place) => Connection(place, other => other.Stage == place.Stage && other.TensorRank == place.TensorRank);
 
-    /// <summary>Both ends of the link on which a rank sends; null: it leads to another node, and there are no ids for it.</summary>
+    /// <summary>Both ends of the link on which a rank sends; null: it leads to another node and has no NCCL id.</summary>
     public (IPipelineLink Sender, IPipelineLink Receiver)? FindLink(int from)
     {
         if (!HasLink(from))
@@ -151,8 +150,8 @@ internal sealed class GpuRanks
     }
 
     /// <summary>
-    /// Both ends of what brings the ids that a rank of the last stage samples to its peer in the first; both are of this node. Whatever
-    /// else connects them, the cards' copy engines bring what is so small, and no kernel waits for it.
+    /// Both ends of the link that sends the ids sampled by a rank of the last stage to its peer in the first stage; both are on this node.
+    /// Whatever else connects the two, the cards' copy engines carry these small messages, and no kernel waits for them.
     /// </summary>
     /// <param name="first">The rank in the first stage.</param>
     public (IPipelineLink Sender, IPipelineLink Receiver) IdLink(int first)
@@ -202,7 +201,7 @@ internal sealed class GpuRanks
         return group[Array.IndexOf(ranks, place)];
     }
 
-    // Of some ranks of a stage, in order.
+    // Connects some ranks of a stage, in order.
     private ICollectives[] CreateGroup(RankPlace[] ranks)
     {
         var here = ranks.Where(place => place.Node == _node).ToArray();
@@ -216,14 +215,14 @@ internal sealed class GpuRanks
                 "tensor_parallel_size");
         }
 
-        // Data-parallel groups are of one process, so that these are a stage's tensor-parallel group.
+        // Data-parallel groups are in one process, so these ranks are a stage's tensor-parallel group.
         if (here.Length < ranks.Length)
             return Nccl(ranks, here, () => (Library(), _ids!.Value.Group(ranks[0].Stage)));
         var areApart = cards.Distinct().Count() == cards.Length;
         if (!_ownKernels || !Array.TrueForAll(cards, one => Array.TrueForAll(cards, other => Reach(one, other))))
             return Nccl(ranks, here, NewCommunicator());
 
-        // NCCL takes one rank a card. It need not be there.
+        // NCCL is used if it is installed and every rank has a card of its own, as it requires.
         var group = new PeerGroup(ranks.Length, _process);
         var gates = new RankGates(new(ranks.Length), _process);
         var communicator = NewCommunicator();
@@ -264,7 +263,7 @@ internal sealed class GpuRanks
         return (new NcclLink(new(created, 0, ends, gates)), new NcclLink(new(created, 1, ends, gates)));
     }
 
-    // Of ranks of this process: the first that asks creates the id.
+    // A communicator between ranks of this process: the first rank that asks creates the id.
     private static Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> NewCommunicator()
     {
         var created = new Lazy<(NcclLibrary Library, NcclLibrary.UniqueId Id)>(() =>

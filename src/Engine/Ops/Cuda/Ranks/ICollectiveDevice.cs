@@ -3,24 +3,24 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda.Ranks;
 
-/// <summary>What connections between ranks need of the device that they work on.</summary>
+/// <summary>What connections between ranks need from their device.</summary>
 internal interface ICollectiveDevice
 {
-    /// <summary>Where all of the device's work is queued.</summary>
+    /// <summary>The stream that all of the device's work is queued on.</summary>
     IntPtr Stream { get; }
 
-    /// <summary>Whether work is being recorded; it must not be waited for then, and nothing may be allocated.</summary>
+    /// <summary>Whether work is being recorded. No one may wait for the device or allocate memory then.</summary>
     bool IsRecording { get; }
 
-    /// <summary>Has the calling thread's own calls of CUDA go to this device.</summary>
+    /// <summary>Directs the calling thread's CUDA calls to this device.</summary>
     void UseOnThisThread();
 
-    /// <summary>What is recorded now passes a gate whenever it is launched.</summary>
+    /// <summary>Adds a gate that the work being recorded passes at every launch.</summary>
     void RecordGate(LaunchGate gate);
 
-    /// <summary>Waits until all that was queued is done.</summary>
+    /// <summary>Waits until all queued work is done.</summary>
     void Synchronize();
 
-    /// <summary>An uninitialised [rows, width] view of a buffer that stays where it is; of the current dispose scope.</summary>
+    /// <summary>An uninitialised [rows, width] view of a buffer that does not move; of the current dispose scope.</summary>
     Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type);
 }

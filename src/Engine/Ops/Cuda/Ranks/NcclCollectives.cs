@@ -5,10 +5,10 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// Collectives by NCCL, on the device's stream; they can be recorded. NCCL adds in an order of its own, the same for all ranks.
+/// Collectives by NCCL, on the device's stream; they can be recorded. NCCL chooses the order of additions, the same for all ranks.
 /// </summary>
 /// <param name="communicator">This rank's end, owned.</param>
-/// <param name="meeting">Where the ranks show one another what they have; null: some are in other processes.</param>
+/// <param name="meeting">Where the ranks share objects; null: some ranks are in other processes.</param>
 internal sealed unsafe class NcclCollectives(NcclCommunicator communicator, RankMeeting? meeting = null) : ICollectives, IDeviceBound
 {
     /// <inheritdoc/>
@@ -54,7 +54,7 @@ internal sealed unsafe class NcclCollectives(NcclCommunicator communicator, Rank
     {
         if (share * WorldSize == total)
             return AllGather(tensor, 1);
-        // Buffers that stay where they are, so that it can be recorded.
+        // Rented buffers do not move: this can be recorded.
         var (rows, own, device) = (tensor.size(0), tensor.size(1), communicator.Device);
         var parts = device.Rent(WorkspaceSlot.GatheredParts, (WorldSize + 1) * rows, share, tensor.dtype);
         var result = device.Rent(WorkspaceSlot.Gathered, rows, total, tensor.dtype);
@@ -79,7 +79,7 @@ internal sealed unsafe class NcclCollectives(NcclCommunicator communicator, Rank
         var (most, own, width) = (rows.Max(), rows[Rank], tensor.size(1));
         if (most == 0)
             return tensor;
-        // NCCL gathers as much of every rank: what lies behind a rank's rows is whatever lay there, and is left out below.
+        // NCCL gathers equally much from every rank. The memory after a rank's own rows holds arbitrary values; they are left out below.
         var parts = communicator.Device.Rent(WorkspaceSlot.Gathered, (long)WorldSize * most, width, tensor.dtype);
         var (target, type) = ((nint)parts.DataPointer(), NcclCommunicator.TypeOf(tensor.dtype));
         var source = own == most ? (nint)tensor.DataPointer() : target + (nint)(Rank * most * width * tensor.dtype.ElementSize());
@@ -100,11 +100,11 @@ internal sealed unsafe class NcclCollectives(NcclCommunicator communicator, Rank
         if (meeting is null)
             throw new NotSupportedException("only ranks of one process show each other what they have");
         var device = communicator.Device;
-        device.Synchronize(); // what is shown is there
+        device.Synchronize(); // the shared data is complete
         return meeting.Share(Rank, own, all =>
         {
             var result = work(all);
-            device.Synchronize(); // and is used by nobody any more, also on the cards
+            device.Synchronize(); // and this rank has finished with it, on its card too
             return result;
         });
     }

@@ -5,16 +5,16 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// One rank's end of a communicator: it is created by the first call, used on the device's thread and stream, and aborted from any thread.
+/// One rank's end of a communicator. The first call creates it. It is used on the device's thread and stream; any thread may abort it.
 /// </summary>
-/// <param name="source">NCCL, and the id that is the same for all ranks; asked when the device is known.</param>
-/// <param name="rank">This one.</param>
-/// <param name="size">Ranks.</param>
+/// <param name="source">Returns NCCL and the id that all ranks share; called when the device is known.</param>
+/// <param name="rank">Number of this rank.</param>
+/// <param name="size">Number of ranks.</param>
 /// <param name="gates">Where ranks of this process wait for one another.</param>
 internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> source, int rank, int size, RankGates gates)
     : IDeviceBound, IDisposable
 {
-    // How long an abort waits for a call that is being made, before it aborts beneath it.
+    // How long an abort waits for a call in progress before it aborts the communicator in spite of the call.
     private static readonly TimeSpan AbortPatience = TimeSpan.FromSeconds(1);
 
     private readonly Lock _calls = new();
@@ -27,10 +27,10 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
     private volatile Thread? _aborting;
     private bool _isDisposed;
 
-    /// <summary>What queues work of a communicator on a stream.</summary>
+    /// <summary>Queues work of a communicator on a stream.</summary>
     public delegate void Call(NcclLibrary library, IntPtr communicator, IntPtr stream);
 
-    /// <summary>This rank.</summary>
+    /// <summary>Number of this rank.</summary>
     public int Rank => rank;
 
     /// <summary>Number of ranks.</summary>
@@ -49,7 +49,7 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
     };
 
     /// <inheritdoc/>
-    /// <exception cref="EngineException">Kind Environment: there is no NCCL.</exception>
+    /// <exception cref="EngineException">Kind Environment: NCCL is missing.</exception>
     public void Bind(IDeviceOps ops) => Bind((ICollectiveDevice)ops);
 
     /// <inheritdoc cref="IDeviceBound.Bind"/>
@@ -59,7 +59,7 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
         _device = device;
     }
 
-    /// <summary>Queues work; everything that it needs has been allocated.</summary>
+    /// <summary>Queues work. Everything that the work needs must be allocated already.</summary>
     /// <exception cref="RankFailedException">The group was aborted.</exception>
     public void Run(Call call)
     {
@@ -77,7 +77,7 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
         gates.Leave(Device);
     }
 
-    /// <summary>Ends what waits here, on the host and on the card. Any thread.</summary>
+    /// <summary>Ends all waits here, on the host and on the card. Callable from any thread.</summary>
     public void Abort(Exception reason)
     {
         var failure = RankFailedException.From(reason);
@@ -85,8 +85,8 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
             return;
         gates.Close(failure);
         _aborted.TrySetResult();
-        // NCCL ends its work at once, but then waits for the graphs that have some to be destroyed: by others, whom this call must not
-        // keep from it.
+        // NCCL ends its work at once, but then waits until the graphs with its work are destroyed. Other code destroys them, and this call
+        // must not block it.
         _aborting = new(AbortHandle) { IsBackground = true, Name = "LocalLlm NCCL abort" };
         _aborting.Start();
     }
@@ -137,7 +137,7 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
             return;
         if (Device.IsRecording)
             throw new InvalidOperationException("Ranks connect before they record.");
-        // Once all ranks of this process are here, each waits for the others inside NCCL alone.
+        // Once all ranks of this process are here, they wait for each other only inside NCCL.
         gates.Enter(Device);
         var connecting = Connecting(Device, _library!, size, _id, rank);
         if (Task.WaitAny(connecting, _aborted.Task) != 0)
@@ -160,8 +160,8 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
         ThrowIfAborted();
     }
 
-    // On a thread of its own: NCCL waits for all ranks, and nothing ends that where one of them never comes. Then the thread stays until
-    // the process ends.
+    // On a thread of its own: NCCL waits for all ranks, and nothing can end this wait if one of them never comes. The thread then stays
+    // until the process ends.
     private static Task<IntPtr> Connecting(ICollectiveDevice device, NcclLibrary library, int size, NcclLibrary.UniqueId id, int rank)
     {
         var connected = new TaskCompletionSource<IntPtr>(TaskCreationOptions.RunContinuationsAsynchronously);

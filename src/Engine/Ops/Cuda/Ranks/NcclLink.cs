@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>A link between neighbouring stages by NCCL, on the device's stream; it can be recorded.</summary>
-/// <param name="communicator">Of both ranks: 0 sends, 1 receives. Owned.</param>
+/// <param name="communicator">Connects both ranks: rank 0 sends, rank 1 receives. Owned.</param>
 internal sealed unsafe class NcclLink(NcclCommunicator communicator) : IPipelineLink, IDeviceBound
 {
     private const int Sender = 0;

@@ -6,23 +6,22 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// Collectives of our own among ranks of one process that reach each other's memory, on one card or several: small sums in one shot
-/// (<c>allreduce.cu</c>), everything else in chunks (<c>exchange.cu</c>), or by another way for what is large. Few blocks, so that two
-/// ranks on one
-/// card are resident at once. All of it can be recorded: what counts messages is in the cards' memory.
+/// Our own collectives among ranks of one process that reach each other's memory, on one card or several. Small sums take one shot
+/// (<c>allreduce.cu</c>), everything else goes in chunks (<c>exchange.cu</c>); other collectives may take over what is large. Kernels have
+/// few blocks, so two ranks on one card are resident at once. All of it can be recorded: the message counters are in the cards' memory.
 /// </summary>
 /// <param name="group">The ranks.</param>
-/// <param name="rank">This one.</param>
-/// <param name="large">Creates what sums and gathers more than <see cref="LargeBytes"/>; null, or gives null: also our own.</param>
+/// <param name="rank">Number of this rank.</param>
+/// <param name="large">Creates the collectives for more than <see cref="LargeBytes"/>; null, or a null result: our own.</param>
 internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICollectives?>? large = null) : ICollectives, IDeviceBound
 {
-    /// <summary>Largest sum that takes one shot: beyond it the doubled words cost more than a second turn.</summary>
+    /// <summary>Largest sum that takes one shot. Beyond it, the doubled words cost more than a second turn.</summary>
     public const int OneShotBytes = 256 << 10;
 
-    /// <summary>What is larger goes another way, where there is one.</summary>
+    /// <summary>Size above which the collectives for large messages are used, if there are any.</summary>
     public const int LargeBytes = 1 << 20;
 
-    /// <summary>What a message of one shot may have at most.</summary>
+    /// <summary>Max size of a message in one shot.</summary>
     public const int MaxOneShotBytes = 512 << 10;
 
     private const int Warp = 32;
@@ -41,7 +40,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
 
     private CudaOps? _ops;
     private ICollectives? _large;
-    private ulong _own; // [boxes | stages | arrivals | messages | chunks | table of the boxes, stages and arrivals of all]
+    private ulong _own; // [boxes | stages | arrivals | messages | chunks | table of all ranks' boxes, stages and arrivals]
     private bool _isConnected;
     private bool _isDisposed;
 
@@ -54,10 +53,10 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
     /// <summary>Largest sum that takes one shot, up to <see cref="MaxOneShotBytes"/>.</summary>
     public int OneShotLimit { get; init; } = OneShotBytes;
 
-    /// <summary>Largest sum or gather that takes our own kernels, where there is another way.</summary>
+    /// <summary>Largest sum or gather of our own kernels if there are collectives for large messages.</summary>
     public int OwnLimit { get; init; } = LargeBytes;
 
-    /// <summary>Whether what is large goes another way.</summary>
+    /// <summary>Whether there are collectives for large messages.</summary>
     public bool HasLarge => _large is not null;
 
     /// <inheritdoc/>
@@ -81,7 +80,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
     /// <inheritdoc/>
     public void AddAllReduced(Tensor residual, Tensor part) => Sum(part, residual);
 
-    /// <summary>As <see cref="AddAllReduced"/>, and <see cref="IDeviceOps.RmsNorm"/> of the new residual: [tokens, width].</summary>
+    /// <summary><see cref="AddAllReduced"/>, then <see cref="IDeviceOps.RmsNorm"/> of the new residual: [tokens, width].</summary>
     public Tensor AddAllReducedNormed(Tensor residual, Tensor part, Tensor normWeight, float epsilon)
     {
         var (rows, width, size) = ((int)part.size(0), (int)part.size(1), (int)part.dtype.ElementSize());
@@ -111,7 +110,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
 
     /// <inheritdoc/>
     public Tensor AllGatherColumns(Tensor tensor, long share, long total) =>
-        _large is not null && tensor.size(0) * share * tensor.dtype.ElementSize() > OwnLimit // as all ranks know it: the last may have fewer columns
+        _large is not null && tensor.size(0) * share * tensor.dtype.ElementSize() > OwnLimit // the same on all ranks: the last may have fewer columns
             ? _large.AllGatherColumns(tensor, share, total) : GatherColumns(tensor, tensor.size(0), share, total);
 
     /// <inheritdoc/>
@@ -120,17 +119,17 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         var (most, width) = ((long)rows.Max(), tensor.size(1));
         if (most == 0)
             return tensor;
-        // By what all ranks know: each has other rows.
+        // Decided by a size that all ranks know: their own row counts differ.
         if (_large is not null && most * width * tensor.dtype.ElementSize() > OwnLimit)
             return _large.AllGatherRows(tensor, rows);
-        // What lies behind a rank's rows is whatever lay in its chunks, and is left out below.
+        // After a rank's own rows, its chunks hold arbitrary values; they are left out below.
         using var parts = GatherColumns(tensor, 1, most * width, most * width * WorldSize);
         using var laid = parts.view(most * WorldSize, width);
         return GroupRows.Join(laid, rows);
     }
 
     /// <inheritdoc/>
-    /// <remarks>Of a sum in chunks each rank reads its own rows alone, and rounds once.</remarks>
+    /// <remarks>Each rank reads only its own rows of a sum in chunks, and rounds once.</remarks>
     public void AddReducedRows(Tensor residual, Tensor part, long firstRow)
     {
         var (first, own, size) = (firstRow * part.size(1), residual.numel(), part.dtype.ElementSize());
@@ -154,11 +153,11 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         where T : class
     {
         var card = _ops!.Card;
-        card.Synchronize(); // what is shown is there
+        card.Synchronize(); // the shared data is complete
         return group.Meeting.Share(rank, own, all =>
         {
             var result = work(all);
-            card.Synchronize(); // and is used by nobody any more, also on the cards
+            card.Synchronize(); // and this rank has finished with it, on its card too
             return result;
         });
     }
@@ -184,7 +183,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
     }
 
     /// <summary>
-    /// Has the next sum in one shot be number <paramref name="last"/> + 1, on all ranks alike; before any of them has launched one.
+    /// Sets the number of the next sum in one shot to <paramref name="last"/> + 1. Call it on all ranks, before any of them launches one.
     /// </summary>
     public void CountFrom(uint last)
     {
@@ -213,7 +212,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
 
     private bool TakesOneShot(Tensor part) => Bytes(part) <= OneShotLimit && Bytes(part) % ItemBytes == 0;
 
-    // Where all ranks' memory is: once, outside of any record.
+    // Writes the addresses of all ranks' memory: once, while nothing is being recorded.
     private void Connect()
     {
         group.ThrowIfAborted();
@@ -299,7 +298,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         var (count, size) = (columns.Count, (int)part.dtype.ElementSize());
         if (count * size > int.MaxValue)
             throw new InvalidOperationException($"{count * size} bytes are more than ranks exchange at once.");
-        // A chunk for every block, if they are not too large: whole packs.
+        // One chunk of whole packs for every block, unless chunks become too large.
         var perPack = PackBytes / size;
         var chunk = (int)Math.Min(ChunkBytes / size, ((count + ExchangeGrid - 1) / ExchangeGrid + perPack - 1) / perPack * perPack);
         var constants = $"{Common(part)} CHUNK_BYTES={ChunkBytes} PACKED={(isPacked ? 1 : 0)} {what}";
@@ -317,8 +316,8 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         group.Gates.Leave(_ops);
     }
 
-    // What is gathered: elements if all had full widths, the width, this rank's own, and that of all together. What is scattered: elements,
-    // the first that is this rank's, how many follow it.
+    // For a gather: elements if all ranks had full widths, the width, this rank's own width, and the total width. For a scatter: elements,
+    // this rank's first one, how many follow it.
     private readonly record struct Columns(long Count, int Width, int Own, int Total);
 
     private string Common(Tensor part) => $"{KernelCompiler.TypeMacro(part.dtype)} RANKS={group.Size} RANK={rank}";

@@ -4,11 +4,10 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// What ranks of one process share that reach each other's memory: every rank's region, and the word by which all that waits on a card
-/// is ended. The
-/// last rank to leave frees everything. Thread-safe.
+/// What ranks of one process share that reach each other's memory: every rank's region, and the word that ends all waits on the cards.
+/// The last rank to leave frees everything. Thread-safe.
 /// </summary>
-/// <param name="size">Ranks.</param>
+/// <param name="size">Number of ranks.</param>
 /// <param name="process">The gate of all ranks of this process.</param>
 internal sealed unsafe class PeerGroup(int size, LaunchGate process)
 {
@@ -26,13 +25,13 @@ internal sealed unsafe class PeerGroup(int size, LaunchGate process)
     /// <summary>Where the ranks wait for one another on the host.</summary>
     public RankGates Gates { get; init; } = new(new(size), process);
 
-    /// <summary>Where the ranks show one another what they have.</summary>
+    /// <summary>Where the ranks share objects.</summary>
     public RankMeeting Meeting { get; } = new(new(size));
 
-    /// <summary>Where cards find whether the group was aborted; once a rank has joined.</summary>
+    /// <summary>Address of the word that tells cards whether the group was aborted. Valid once a rank has joined.</summary>
     public ulong AbortWord => (ulong)_abort;
 
-    /// <summary>Brings a rank's memory in; on the thread of its card.</summary>
+    /// <summary>Adds a rank's memory. Called on the thread of its card.</summary>
     public void Join(int rank, PeerRegion region)
     {
         lock (_lock)
@@ -51,7 +50,7 @@ internal sealed unsafe class PeerGroup(int size, LaunchGate process)
         }
     }
 
-    /// <summary>Every rank's memory, once all have joined.</summary>
+    /// <summary>Waits until all ranks have joined; returns their memory.</summary>
     /// <exception cref="RankFailedException">The group was aborted.</exception>
     public IReadOnlyList<PeerRegion> WaitForAll()
     {
@@ -65,15 +64,15 @@ internal sealed unsafe class PeerGroup(int size, LaunchGate process)
         return _regions!;
     }
 
-    /// <summary>Throws where the group was aborted.</summary>
-    /// <exception cref="RankFailedException">It was.</exception>
+    /// <summary>Throws if the group was aborted.</summary>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
     public void ThrowIfAborted()
     {
         if (Volatile.Read(ref _failure) is { } failure)
             throw new RankFailedException(failure.Message, failure.InnerException);
     }
 
-    /// <summary>Ends what waits on the host and on the cards. Any thread.</summary>
+    /// <summary>Ends all waits on the host and on the cards. Callable from any thread.</summary>
     public void Abort(Exception reason)
     {
         lock (_lock)
@@ -88,7 +87,7 @@ internal sealed unsafe class PeerGroup(int size, LaunchGate process)
         Meeting.Abort(_failure);
     }
 
-    /// <summary>A rank that has joined uses nothing of the group any more, on the host or on its card.</summary>
+    /// <summary>Called by a rank that has joined and uses none of the group any more, on the host or on its card.</summary>
     public void Leave()
     {
         lock (_lock)

@@ -8,7 +8,7 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 /// A link between two ranks of one process, through a ring in the receiver's memory (<c>passing.cu</c>). It can be recorded.
 /// </summary>
 /// <param name="group">Both ends: the sender is rank 0, the receiver rank 1.</param>
-/// <param name="sends">Which end this is.</param>
+/// <param name="sends">Whether this is the sender's end.</param>
 internal sealed unsafe class PeerLink(PeerGroup group, bool sends) : IPipelineLink, IDeviceBound
 {
     private const string Source = "peers.cu passing.cu";
@@ -18,7 +18,7 @@ internal sealed unsafe class PeerLink(PeerGroup group, bool sends) : IPipelineLi
     private const int ChunkBytes = 128 << 10;
     private const long RingBytes = 2L * Grid * ChunkBytes;
 
-    // What follows the ring in either's memory: counts that the other one writes, and the numbers of the own chunks.
+    // After the ring, in the memory of either end: counts that the other end writes, then the numbers of this end's chunks.
     private const ulong CountsAt = (ulong)RingBytes;
     private const ulong ChunksAt = CountsAt + (Grid * sizeof(uint));
     private const long RegionBytes = RingBytes + (2 * Grid * sizeof(uint));

@@ -3,11 +3,11 @@ using LocalLlm.Interop.Cuda;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>Zeroed memory of one card that ranks on other cards of the process may reach.</summary>
-/// <param name="Address">Where it begins.</param>
-/// <param name="Context">Of its card.</param>
+/// <param name="Address">Address of the first byte.</param>
+/// <param name="Context">Context of the card.</param>
 internal sealed unsafe record PeerRegion(ulong Address, IntPtr Context)
 {
-    /// <summary>Allocates it on this thread's card.</summary>
+    /// <summary>Allocates a region on this thread's card.</summary>
     public static PeerRegion Allocate(CudaDevice device, long bytes)
     {
         ulong address;
@@ -17,10 +17,10 @@ internal sealed unsafe record PeerRegion(ulong Address, IntPtr Context)
         return new(address, device.Context);
     }
 
-    /// <summary>Lets kernels of this thread's card read and write it.</summary>
+    /// <summary>Lets kernels of this thread's card read and write the region.</summary>
     public void OpenTo(CudaDevice device) => device.OpenPeer(Context);
 
-    /// <summary>Frees it, from any thread that has a card.</summary>
+    /// <summary>Frees the region, from any thread that has a card.</summary>
     public void Free()
     {
         IntPtr current;

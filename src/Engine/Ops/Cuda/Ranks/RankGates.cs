@@ -3,17 +3,17 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// The gates of one connection: work that is launched by itself passes the connection's own, recorded work one of all ranks of the
-/// process.
+/// The gates of one connection. Work that is launched on its own passes the connection's gate; recorded work passes the gate that all ranks
+/// of the process share.
 /// </summary>
-/// <param name="Own">Of the ranks that are connected; null: they are in other processes.</param>
-/// <param name="Process">Of all ranks of this process; null: there is only one.</param>
+/// <param name="Own">Gate of the connected ranks; null: the others are in other processes.</param>
+/// <param name="Process">Gate of all ranks of this process; null: there is only one rank.</param>
 internal readonly record struct RankGates(LaunchGate? Own, LaunchGate? Process)
 {
-    /// <summary>Nobody to wait for on this host.</summary>
+    /// <summary>No ranks to wait for on this host.</summary>
     public static RankGates None => default;
 
-    /// <summary>Before the device's work is queued, after everything that may wait or allocate.</summary>
+    /// <summary>Called before the device's work is queued, after everything that may wait or allocate.</summary>
     public void Enter(ICollectiveDevice device)
     {
         if (!device.IsRecording)
@@ -22,14 +22,14 @@ internal readonly record struct RankGates(LaunchGate? Own, LaunchGate? Process)
             device.RecordGate(Process);
     }
 
-    /// <summary>After it has been queued.</summary>
+    /// <summary>Called after the device's work has been queued.</summary>
     public void Leave(ICollectiveDevice device)
     {
         if (!device.IsRecording)
             Own?.Pass();
     }
 
-    /// <summary>Lets nobody pass any more.</summary>
+    /// <summary>Closes the gates: all who wait or come later fail with <paramref name="failure"/>.</summary>
     public void Close(RankFailedException failure)
     {
         Own?.Close(failure);
