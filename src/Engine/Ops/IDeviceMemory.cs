@@ -27,6 +27,6 @@ internal interface IDeviceMemory
     /// </summary>
     string? TakeGrowth();
 
-    /// <summary>Releases the memory of disposed tensors to the system.</summary>
+    /// <summary>Releases the memory of disposed tensors, for other processes.</summary>
     void ReleaseUnused();
 }

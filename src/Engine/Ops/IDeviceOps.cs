@@ -40,7 +40,7 @@ internal interface IDeviceOps
     /// <summary>Announces a step to the device before the model's layers run.</summary>
     /// <param name="inputIds">One per token; may be a <see cref="SampledInput"/> where the device samples tokens.</param>
     /// <param name="metadata">The step; unchanged until the next call.</param>
-    /// <returns>The ids as <see cref="Embedding"/> takes them.</returns>
+    /// <returns>The ids in the form that <see cref="Embedding"/> takes.</returns>
     Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata);
 
     /// <summary>x · Wᵀ + bias: [rows, in] → [rows, out].</summary>

@@ -86,7 +86,7 @@ internal interface IExpertOps
     /// <param name="x">[tokens, hidden].</param>
     /// <param name="groups">The tokens of each expert.</param>
     /// <param name="weights">[tokens, experts per token] float32.</param>
-    /// <param name="experts">Of this rank.</param>
+    /// <param name="experts">The experts of this rank.</param>
     /// <returns>[tokens, hidden] float32.</returns>
     Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts);
 
@@ -94,16 +94,16 @@ internal interface IExpertOps
     /// Whether <see cref="TrySum"/> sums these loaded experts without the host. Only then can the step be recorded
     /// (<see cref="IGraphCapture"/>).
     /// </summary>
-    /// <param name="experts">Of this rank.</param>
-    /// <param name="type">Of activations.</param>
+    /// <param name="experts">The experts of this rank.</param>
+    /// <param name="type">Type of the activations.</param>
     bool Takes(IExperts experts, ScalarType type) => false;
 
     /// <summary>
     /// Whether <see cref="TrySum"/> should compute the shared expert (<see cref="IExperts.Shared"/>) as one more expert of each token,
     /// because that is faster.
     /// </summary>
-    /// <param name="experts">Of this rank, loaded.</param>
-    /// <param name="type">Of activations.</param>
+    /// <param name="experts">The loaded experts of this rank.</param>
+    /// <param name="type">Type of the activations.</param>
     /// <param name="tokens">Number of tokens in the step.</param>
     bool JoinsShared(IExperts experts, ScalarType type, long tokens) => false;
 
@@ -114,7 +114,7 @@ internal interface IExpertOps
     /// <param name="x">[tokens, hidden].</param>
     /// <param name="weight">[hidden], of the RMSNorm.</param>
     /// <param name="epsilon">Added to the mean square.</param>
-    /// <param name="experts">Of this rank, loaded.</param>
+    /// <param name="experts">The loaded experts of this rank.</param>
     /// <returns>Null: the experts do not read 8-bit floats, or <see cref="TrySum"/> itself quantises this many rows.</returns>
     NormalisedRows? TryNormalise(Tensor x, Tensor weight, float epsilon, IExperts experts) => null;
 
@@ -124,7 +124,7 @@ internal interface IExpertOps
     /// </summary>
     /// <param name="x">[tokens, hidden].</param>
     /// <param name="choices">The experts of each token.</param>
-    /// <param name="experts">Of this rank.</param>
+    /// <param name="experts">The experts of this rank.</param>
     /// <param name="shared">[tokens, hidden] in x's type, the result of the shared experts; null: nothing to add.</param>
     /// <param name="residual">[tokens, hidden] in x's type, overwritten by the result; null: the result is a tensor of its own.</param>
     /// <param name="quantised">x as 8-bit floats, from <see cref="TryNormalise"/>; null: x is not quantised yet.</param>

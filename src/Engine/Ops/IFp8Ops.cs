@@ -9,7 +9,7 @@ namespace LocalLlm.Ops;
 internal interface IFp8Ops
 {
     /// <summary>Tries ways to multiply and chooses one. Called once: after all matrices are packed, before the first product.</summary>
-    /// <param name="type">Of activations.</param>
+    /// <param name="type">Type of the activations.</param>
     /// <returns>How the matrices are multiplied; null: kernels widen all of them.</returns>
     Fp8Products? Prepare(ScalarType type) => null;
 
@@ -48,7 +48,7 @@ internal interface IFp8Ops
     bool TryAddLinear(Tensor residual, Tensor x, Fp8Weight weight) => false;
 
     /// <summary>Frees what the device keeps for a matrix beside its tensors. Called before a single matrix is disposed.</summary>
-    /// <param name="weight">Of this device.</param>
+    /// <param name="weight">A matrix of this device.</param>
     void Forget(Fp8Weight weight)
     {
     }

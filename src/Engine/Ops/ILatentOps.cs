@@ -9,14 +9,14 @@ namespace LocalLlm.Ops;
 internal interface ILatentOps
 {
     /// <summary>Max number of rows of a decode step that can be recorded (<see cref="IGraphCapture"/>); 0: none can.</summary>
-    /// <param name="type">Of activations.</param>
-    /// <param name="shape">Of this rank.</param>
+    /// <param name="type">Type of the activations.</param>
+    /// <param name="shape">Sizes of the layer on this rank.</param>
     int MaxRecordedRows(ScalarType type, LatentAttentionShape shape) => 0;
 
     /// <summary>Brings the projection of latent vectors to keys and values into the device's own layout.</summary>
     /// <param name="projection">[heads · (plain_dim + value_dim), rank] in the activation type: each head's keys, then its values. The
     /// caller keeps it.</param>
-    /// <param name="shape">Of this rank.</param>
+    /// <param name="shape">Sizes of the layer on this rank.</param>
     LatentWeight Pack(Tensor projection, LatentAttentionShape shape);
 
     /// <summary>Rotates the queries in place; normalises and rotates each token's row, and stores it in its slot.</summary>
@@ -26,10 +26,10 @@ internal interface ILatentOps
     /// <param name="column">First column of the latent vectors.</param>
     /// <param name="normWeight">[rank].</param>
     /// <param name="epsilon">Added to the mean square.</param>
-    /// <param name="rotary">Position embeddings of the rotated part.</param>
+    /// <param name="rotary">Rotary position embeddings of the rotated part.</param>
     /// <param name="cache">One tensor of rows.</param>
     /// <param name="metadata">The step.</param>
-    /// <param name="shape">Of this rank.</param>
+    /// <param name="shape">Sizes of the layer on this rank.</param>
     void RotateAndStore(
         Tensor queries, Tensor rows, int column, Tensor normWeight, float epsilon, RotaryTable rotary, KvLayerCache cache,
         AttentionMetadata metadata, LatentAttentionShape shape);

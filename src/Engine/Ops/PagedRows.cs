@@ -10,8 +10,8 @@ namespace LocalLlm.Ops;
 internal static class PagedRows
 {
     /// <summary>Stores a row for every token of the step in the token's slot.</summary>
-    /// <param name="cache">Of the layer.</param>
-    /// <param name="index">Which of its tensors: [blocks, block_size, heads, width].</param>
+    /// <param name="cache">The layer's cache.</param>
+    /// <param name="index">Index among the cache's tensors: [blocks, block_size, heads, width].</param>
     /// <param name="rows">[tokens, heads · width].</param>
     /// <param name="metadata">The step.</param>
     public static void Store(KvLayerCache cache, int index, Tensor rows, AttentionMetadata metadata)
@@ -37,8 +37,8 @@ internal static class PagedRows
     /// The rows of all positions of a sequence, in order: [context, heads · width] in the type of the cache, or in float32 if the cache
     /// holds 8-bit floats.
     /// </summary>
-    /// <param name="cache">Of the layer.</param>
-    /// <param name="index">Which of its tensors: [blocks, block_size, heads, width].</param>
+    /// <param name="cache">The layer's cache.</param>
+    /// <param name="index">Index among the cache's tensors: [blocks, block_size, heads, width].</param>
     /// <param name="sequence">The sequence.</param>
     /// <param name="metadata">The step.</param>
     public static Tensor Gather(KvLayerCache cache, int index, in SequenceSpan sequence, AttentionMetadata metadata)

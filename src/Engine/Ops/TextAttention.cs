@@ -7,7 +7,7 @@ internal static class TextAttention
 {
     /// <summary>Every token attends to all of its text. Adjacent texts of equal length are computed as one batch.</summary>
     /// <param name="qkv">[tokens, 3 · heads · head_dim].</param>
-    /// <param name="texts">Which rows are a text.</param>
+    /// <param name="texts">The rows of each text.</param>
     /// <param name="heads">Heads of queries, keys and values.</param>
     /// <returns>[tokens, heads · head_dim].</returns>
     public static Tensor Forward(Tensor qkv, TextSpans texts, int heads)

@@ -12,10 +12,10 @@ internal struct TokenEdits
     /// <summary>Bits of allowed tokens; no words: no mask.</summary>
     public int MaskStart, MaskWords;
 
-    /// <summary>The only tokens allowed; -1: all are.</summary>
+    /// <summary>The only allowed tokens; count -1: all are allowed.</summary>
     public int AllowedStart, AllowedCount;
 
-    /// <summary>Tokens that are not allowed.</summary>
+    /// <summary>Banned tokens.</summary>
     public int BannedStart, BannedCount;
 
     /// <summary>Ids, then as many float32 values to add to their logits.</summary>

@@ -38,7 +38,7 @@ internal sealed class TorchFp8Ops(Device device) : IFp8Ops
     /// <param name="bytes">[out, in] as bytes.</param>
     /// <param name="scales">[rows of blocks, columns of blocks] float32.</param>
     /// <param name="grid">Which scale an element has.</param>
-    /// <param name="type">Of the result.</param>
+    /// <param name="type">Type of the result.</param>
     public static Tensor Values(Tensor bytes, Tensor scales, Fp8Grid grid, ScalarType type)
     {
         var (outFeatures, inFeatures) = (bytes.size(0), bytes.size(1));

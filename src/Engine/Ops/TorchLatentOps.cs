@@ -71,9 +71,9 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
     /// </summary>
     /// <param name="queries">[tokens, heads · (plain_dim + rotary_dim)].</param>
     /// <param name="weight">Result of <see cref="Pack"/>.</param>
-    /// <param name="cache">Of the layer.</param>
+    /// <param name="cache">The layer's cache.</param>
     /// <param name="metadata">The step.</param>
-    /// <param name="shape">Of this rank.</param>
+    /// <param name="shape">Sizes of the layer on this rank.</param>
     /// <param name="chunk">Number of positions of a chunk.</param>
     public Tensor ExpandedAttention(
         Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape, int chunk)

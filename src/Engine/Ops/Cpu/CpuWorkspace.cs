@@ -13,7 +13,7 @@ internal static class CpuWorkspace
         Math.Min(stepTokens, CpuExpertOps.MaxTokens) * perToken * ((2L * hidden) + width) * (sizeof(float) - elementBytes);
 
     /// <summary>Keys and values of a chunk if attention is expanded, which it is in bfloat16.</summary>
-    /// <param name="shape">Of all ranks.</param>
+    /// <param name="shape">Sizes of the layer over all ranks.</param>
     /// <param name="elementBytes">Bytes of an activation.</param>
     public static long ForLatentAttention(LatentAttentionShape shape, int elementBytes) =>
         elementBytes == sizeof(float) ? 0 : ExpandedAttention.WorkspaceBytes(shape, Environment.ProcessorCount);

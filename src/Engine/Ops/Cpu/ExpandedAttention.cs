@@ -47,10 +47,10 @@ internal sealed unsafe class ExpandedAttention : IDisposable
     /// <param name="queries">[tokens of the step, heads · query_dim] float32.</param>
     /// <param name="output">[tokens of the step, heads · value_dim] in the activation type.</param>
     /// <param name="weight">As <see cref="CpuLatentOps"/> packs it.</param>
-    /// <param name="cache">Of the layer.</param>
+    /// <param name="cache">The layer's cache.</param>
     /// <param name="sequence">The sequence.</param>
     /// <param name="metadata">The step.</param>
-    /// <param name="shape">Of this rank.</param>
+    /// <param name="shape">Sizes of the layer on this rank.</param>
     public void Attend(
         Tensor queries, Tensor output, LatentWeight weight, KvLayerCache cache, SequenceSpan sequence, AttentionMetadata metadata,
         LatentAttentionShape shape)

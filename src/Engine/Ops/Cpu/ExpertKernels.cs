@@ -55,7 +55,7 @@ internal unsafe struct GatherExpertRowsKernel<T, TElement, TProduct> : IRangeKer
     }
 }
 
-/// <summary>silu(gate(x)) · up(x) of all experts with few rows: tiles of outputs, each of one expert, which threads take in turn.</summary>
+/// <summary>silu(gate(x)) · up(x) of all experts with few rows. Threads take tiles in turn; a tile has outputs of one expert.</summary>
 internal unsafe struct ExpertGateUpKernel<TProduct> : IRangeKernel
     where TProduct : struct, IPanelProduct
 {
@@ -152,7 +152,7 @@ internal unsafe struct ExpertGateUpKernel<TProduct> : IRangeKernel
     }
 }
 
-/// <summary>down of all experts with few rows: tiles of outputs, each of one expert, which threads take in turn.</summary>
+/// <summary>down of all experts with few rows. Threads take tiles in turn; a tile has outputs of one expert.</summary>
 internal unsafe struct ExpertDownKernel<TProduct> : IRangeKernel
     where TProduct : struct, IPanelProduct
 {

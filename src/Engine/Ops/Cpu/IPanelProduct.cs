@@ -40,7 +40,7 @@ internal unsafe interface IPanelProduct
     static abstract long ScratchOf(in PanelShape shape);
 
     /// <summary>Writes adjacent elements of a row as products need them, and the padding after the row's last element.</summary>
-    /// <param name="shape">Of the matrix.</param>
+    /// <param name="shape">Shape of the matrix.</param>
     /// <param name="source">The elements.</param>
     /// <param name="first">Index of the first element in the row.</param>
     /// <param name="count">Number of elements.</param>
@@ -50,7 +50,7 @@ internal unsafe interface IPanelProduct
         where TElement : struct, IElement<T>;
 
     /// <summary>Multiplies rows by one panel.</summary>
-    /// <param name="shape">Of the matrix.</param>
+    /// <param name="shape">Shape of the matrix.</param>
     /// <param name="matrix">The matrix.</param>
     /// <param name="panel">Index of the panel.</param>
     /// <param name="x">[rows, input width].</param>

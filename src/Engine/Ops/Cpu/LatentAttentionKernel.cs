@@ -27,7 +27,7 @@ internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
     /// <summary>[tokens, heads, rank] queries in the space of the latent vectors.</summary>
     public float* Absorbed;
 
-    /// <summary>[tokens, heads, query_dim], of which the rotated part is read.</summary>
+    /// <summary>[tokens, heads, query_dim]; only the rotated part is read.</summary>
     public float* Queries;
 
     /// <summary>[tokens, heads, rank] attention over latent vectors.</summary>

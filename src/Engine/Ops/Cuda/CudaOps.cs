@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// The operations of a GPU: our own kernels, cuBLAS for products of many rows, libtorch's flash attention for long prefills. Results lie in
-/// a <see cref="CudaWorkspace"/> and are valid until the next layer asks for the same kind of result.
+/// The operations of a GPU: our own kernels, cuBLAS for products of many rows, libtorch's flash attention for long prefills. Results are in
+/// a <see cref="CudaWorkspace"/> and valid until the next layer asks for the same kind of result.
 /// </summary>
 internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 {

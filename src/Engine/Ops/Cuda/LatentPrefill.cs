@@ -47,7 +47,7 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     /// <param name="weight">Keys as [heads, rank, plain_dim], values as [heads, value_dim, rank].</param>
     /// <param name="cache">The rows of all positions, including those of the run.</param>
     /// <param name="run">The sequences.</param>
-    /// <param name="shape">Of this rank.</param>
+    /// <param name="shape">Sizes of the layer on this rank.</param>
     /// <param name="output">[rows, heads · value_dim].</param>
     public void Forward(Tensor queries, LatentWeight weight, KvLayerCache cache, PrefillRun run, LatentAttentionShape shape, Tensor output)
     {

@@ -13,7 +13,7 @@ internal sealed class RotatedKeys(KernelCompiler? kernels)
     /// <summary>Fills the rotated part, the last of each key, for the first rows of all heads.</summary>
     /// <param name="context">[positions, rank + rotary_dim], contiguous.</param>
     /// <param name="keys">[heads, positions or more, plain_dim + rotary_dim], contiguous.</param>
-    /// <param name="shape">Of the layer.</param>
+    /// <param name="shape">Sizes of the layer.</param>
     public void Spread(Tensor context, Tensor keys, LatentAttentionShape shape)
     {
         var (positions, heads) = ((int)context.size(0), (int)keys.size(0));

@@ -18,7 +18,7 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, Rotate
     /// <param name="queries">[rows, heads · query_dim], rotated.</param>
     /// <param name="weight">Keys as [heads, rank, plain_dim], values as [heads, value_dim, rank].</param>
     /// <param name="context">[rows, rank + rotary_dim] as in the cache.</param>
-    /// <param name="shape">Of this rank.</param>
+    /// <param name="shape">Sizes of the layer on this rank.</param>
     /// <param name="output">[rows, heads · value_dim].</param>
     public void Forward(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape, Tensor output)
     {

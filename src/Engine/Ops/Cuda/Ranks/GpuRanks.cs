@@ -63,7 +63,7 @@ internal sealed class GpuRanks
     /// While two ranks launch work that waits for each other, a third may make a call of the driver that waits for their card
     /// (<see cref="LaunchGate"/>).
     /// </summary>
-    /// <param name="plan">How the model is spread.</param>
+    /// <param name="plan">How the model is spread over ranks.</param>
     /// <param name="ordinals">The card of each rank.</param>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RefuseSharedCards(ParallelPlan plan, IReadOnlyCollection<int> ordinals)
@@ -103,7 +103,7 @@ internal sealed class GpuRanks
     }
 
     /// <summary>Plans the connections of a node's ranks.</summary>
-    /// <param name="plan">How the model is spread.</param>
+    /// <param name="plan">How the model is spread over ranks.</param>
     /// <param name="node">Number of this node.</param>
     /// <param name="devices">A device for each of the node's ranks, in order; several may be the same card.</param>
     /// <param name="ids">Returns the ids that all nodes share, and may wait for them; null: no connections to other nodes.</param>

@@ -18,7 +18,7 @@ internal sealed class NcclIds
 
     /// <summary>Creates new ids.</summary>
     /// <param name="library">NCCL.</param>
-    /// <param name="plan">How the model is spread.</param>
+    /// <param name="plan">How the model is spread over ranks.</param>
     public static NcclIds Create(NcclLibrary library, ParallelPlan plan) =>
         new(plan, [.. Enumerable.Range(0, CountOf(plan)).SelectMany(_ => library.CreateUniqueId().ToBytes())]);
 
