@@ -1,7 +1,7 @@
 namespace LocalLlm.Ops;
 
 /// <summary>A kind of device that the engine can run on, as <see cref="DeviceRegistry"/> lists it.</summary>
-/// <param name="Name">What the option <c>device</c> calls it.</param>
+/// <param name="Name">Its name in the option <c>device</c>.</param>
 /// <param name="Create">Opens the device with an ordinal. The caller disposes the result if it is disposable.</param>
 internal sealed record DeviceKind(string Name, Func<int, DeviceSettings, IDeviceOps> Create)
 {

@@ -15,7 +15,7 @@ internal sealed record Fp8Grid(int[] ScaleRows, int BlockColumns, int ColumnOffs
     /// <summary>The edge of a block that spans its matrix, whatever the matrix's size.</summary>
     public const int Whole = 1 << 24;
 
-    /// <summary>The scales of every output: scales [rows of blocks, columns of blocks] → [out, columns of blocks].</summary>
+    /// <summary>Expands the scales to every output: [rows of blocks, columns of blocks] → [out, columns of blocks].</summary>
     public Tensor OfOutputs(Tensor scales)
     {
         using var rows = tensor(ScaleRows, device: scales.device);

@@ -61,7 +61,7 @@ internal interface IExperts
 internal readonly record struct CountedExperts(IExperts? Experts, long[] Tokens);
 
 /// <summary>
-/// What a device does for mixtures of experts. <see cref="TorchExpertOps"/> is the plain version. Results live as those of
+/// What a device does for mixtures of experts. <see cref="TorchExpertOps"/> is the plain version. Results live as long as those of
 /// <see cref="IDeviceOps"/>.
 /// </summary>
 internal interface IExpertOps

@@ -27,7 +27,7 @@ internal sealed class TextSpans : IDisposable
     /// <summary>Number of tokens of the longest text.</summary>
     public int Longest { get; }
 
-    /// <summary><see cref="Starts"/> as int32 on a device; owned by this.</summary>
+    /// <summary><see cref="Starts"/> as int32 on a device; owned by this object.</summary>
     public Tensor StartsOn(Device device) => _onDevice ??= tensor([.. Starts], ScalarType.Int32).to(device).DetachFromDisposeScope();
 
     /// <inheritdoc/>

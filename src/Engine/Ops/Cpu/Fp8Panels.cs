@@ -31,7 +31,7 @@ internal static unsafe class Fp8Panels
 
     /// <summary>One byte of each lane, times 2^-120.</summary>
     /// <param name="lanes">16 outputs, four inputs each.</param>
-    /// <param name="shift">24, 16, 8 or 0 for the first to the last of the four.</param>
+    /// <param name="shift">24, 16, 8 or 0 for the first to the last of the four inputs.</param>
     /// <param name="mask"><see cref="Mask"/>.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Widen(Vector512<uint> lanes, int shift, Vector512<uint> mask) =>

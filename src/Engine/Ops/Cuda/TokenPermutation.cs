@@ -11,6 +11,6 @@ internal enum TokenPermutation
     /// <summary>From the order of the tokens to the order of the experts.</summary>
     ToExperts,
 
-    /// <summary>From the order of the experts to the assignments of the tokens.</summary>
+    /// <summary>From the order of the experts back to the assignments of the tokens.</summary>
     ToTokens,
 }

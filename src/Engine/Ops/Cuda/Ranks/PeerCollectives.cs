@@ -110,7 +110,8 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
 
     /// <inheritdoc/>
     public Tensor AllGatherColumns(Tensor tensor, long share, long total) =>
-        _large is not null && tensor.size(0) * share * tensor.dtype.ElementSize() > OwnLimit // the same on all ranks: the last may have fewer columns
+        // Decided by the share, which is the same on all ranks: the last one may have fewer columns.
+        _large is not null && tensor.size(0) * share * tensor.dtype.ElementSize() > OwnLimit
             ? _large.AllGatherColumns(tensor, share, total) : GatherColumns(tensor, tensor.size(0), share, total);
 
     /// <inheritdoc/>
