@@ -34,7 +34,7 @@ internal sealed class GpuRanks
     private readonly ParallelPlan _plan;
     private readonly int _node;
     private readonly int[] _ordinals; // of this node's ranks
-    private readonly Lazy<NcclIds>? _ids; // created by the first rank that connects; null: no connections to other nodes
+    private readonly Lazy<NcclIds>? _ids; // requested by the first rank that connects; null: no connections to other nodes
     private readonly bool _ownKernels = Environment.GetEnvironmentVariable(NoOwnKernelsVariable) is not ("1" or "true");
     private readonly LaunchGate _process;
     private readonly Dictionary<string, ICollectives[]> _groups = []; // by the ranks that are connected
