@@ -243,7 +243,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     private void CheckKinds(EmbeddingKinds kinds)
     {
         if (kinds == EmbeddingKinds.None || (kinds & ~Kinds) != 0)
-            throw EngineException.InvalidRequest("kinds", $"kinds is {kinds}; ask for at least one of those that '{ModelName}' makes: {Kinds}");
+            throw EngineException.InvalidRequest("kinds", $"kinds is {kinds}; request at least one kind that '{ModelName}' computes: {Kinds}");
     }
 
     private int[][] Tokens(IReadOnlyList<string> texts, Func<int, string> place, string field, int? cutAt, CancellationToken cancellationToken) => [.. texts.Select((text, index) =>

@@ -35,8 +35,8 @@ internal sealed class EmbeddingMetrics : IDisposable
         _stepTokens = _meter.CreateHistogram<long>("localllm.step.tokens", "{token}", "Tokens computed in one step.");
         _promptTokens = _meter.CreateCounter<long>("localllm.prompt_tokens", "{token}", "Prompt tokens of admitted sequences.");
         _finished = _meter.CreateCounter<long>("localllm.request.finished", "{sequence}", "Sequences that ended, by finish_reason.");
-        Gauge("localllm.requests.running", "Sequences that run.", figures => figures.Running);
-        Gauge("localllm.requests.waiting", "Sequences that wait.", figures => figures.Waiting);
+        Gauge("localllm.requests.running", "Running sequences.", figures => figures.Running);
+        Gauge("localllm.requests.waiting", "Waiting sequences.", figures => figures.Waiting);
 
         void Gauge(string name, string description, Func<EmbeddingStatistics, long> value) =>
             _meter.CreateObservableGauge(name, () => new Measurement<long>(value(statistics()), _model), "{sequence}", description);

@@ -45,6 +45,6 @@ internal static class EncoderOptionsValidator
         ];
         var given = all.Where(option => option.IsGiven).Select(option => option.Name).ToArray();
         if (given.Length > 0)
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"{string.Join(", ", given)}: an encoder generates nothing, so this has no meaning for it; leave it out.", given[0]);
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"{string.Join(", ", given)}: these options apply to text generation, and this model is an encoder; leave them out.", given[0]);
     }
 }

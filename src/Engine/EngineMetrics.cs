@@ -43,10 +43,10 @@ internal sealed class EngineMetrics : IDisposable
         _promptTokens = _meter.CreateCounter<long>("localllm.prompt_tokens", "{token}", "Prompt tokens of admitted sequences.");
         _generationTokens = _meter.CreateCounter<long>("localllm.generation_tokens", "{token}", "Tokens generated.");
         _finished = _meter.CreateCounter<long>("localllm.request.finished", "{sequence}", "Sequences that ended, by finish_reason.");
-        Gauge("localllm.requests.running", "{sequence}", "Sequences that run.", s => s.Running);
-        Gauge("localllm.requests.waiting", "{sequence}", "Sequences that wait.", s => s.Waiting);
+        Gauge("localllm.requests.running", "{sequence}", "Running sequences.", s => s.Running);
+        Gauge("localllm.requests.waiting", "{sequence}", "Waiting sequences.", s => s.Waiting);
         _meter.CreateObservableGauge("localllm.kv_cache.usage", () => new Measurement<double>(statistics().KvCacheUsage, _model), "1", "Share of KV blocks in use.");
-        Counter("localllm.preemptions", "{preemption}", "Sequences that lost their blocks.", s => s.Preemptions);
+        Counter("localllm.preemptions", "{preemption}", "Preempted sequences.", s => s.Preemptions);
         Counter("localllm.prefix_cache.queries", "{token}", "Prompt tokens looked up in the prefix cache.", s => s.PrefixCacheQueries);
         Counter("localllm.prefix_cache.hits", "{token}", "Prompt tokens found in the prefix cache.", s => s.PrefixCacheHits);
         Speculation("localllm.spec_decode.drafts", "{draft}", "Times that tokens were drafted for a sequence.", s => s.Drafts);

@@ -44,7 +44,7 @@ public static class EngineOptionsValidator
         Require(options.TokenizerPath is not { } tokenizer || Directory.Exists(tokenizer) || ModelReference.Remote(tokenizer) is not null, "tokenizer", $"'{options.TokenizerPath}' is not a folder; name one with tokenizer.json, or a repository of a hub as org/name");
         Require(options.ServedModelName is not { } name || (!string.IsNullOrWhiteSpace(name) && !name.Any(char.IsControl)), "served_model_name", "is empty or has control characters; give a name that clients can send");
         Require(options.DownloadDir is null || !File.Exists(options.DownloadDir), "download_dir", $"'{options.DownloadDir}' is a file; name a folder");
-        Require(!options.SkipTokenizerInit || (options.TokenizerPath, options.ChatTemplate, options.ToolPrompt) is (null, null, null), "skip_tokenizer_init", "leaves the tokenizer out, so tokenizer, chat_template and tool_prompt have no meaning beside it; leave them out");
+        Require(!options.SkipTokenizerInit || (options.TokenizerPath, options.ChatTemplate, options.ToolPrompt) is (null, null, null), "skip_tokenizer_init", "leaves the tokenizer out, so tokenizer, chat_template and tool_prompt have no effect; leave them out");
         Require(ModelSource.IsHub(options.Hub), "hub", $"is '{options.Hub}'; allowed: {ModelSource.AllowedHubs}");
         Require(options.Revision is null || !Directory.Exists(options.ModelPath), "revision", "is given, but the model is a local folder; name a repository as org/name, or leave it out");
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");

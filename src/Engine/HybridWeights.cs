@@ -15,7 +15,7 @@ public sealed record HybridWeights
         if (Sum == 0)
             throw new ArgumentOutOfRangeException(nameof(dense), "All three weights are 0; give at least one that is above.");
         if (!double.IsFinite(Sum))
-            throw new ArgumentOutOfRangeException(nameof(dense), "The weights are so large that their sum is no number; give smaller ones.");
+            throw new ArgumentOutOfRangeException(nameof(dense), "The sum of the weights is not finite; give smaller weights.");
     }
 
     /// <summary>Weight of <see cref="TextEmbedding.DenseScore"/>.</summary>

@@ -22,7 +22,7 @@ internal static class NodeOptionsValidator
         require(options.NodeJoinTimeout > TimeSpan.Zero && options.NodeJoinTimeout.TotalMilliseconds <= int.MaxValue, "node_join_timeout", $"is {options.NodeJoinTimeout}; above zero, at most {TimeSpan.FromMilliseconds(int.MaxValue)}");
         require(options.NodeHeartbeat >= TimeSpan.FromMilliseconds(10) && options.NodeHeartbeat <= TimeSpan.FromMinutes(1), "node_heartbeat", $"is {options.NodeHeartbeat}; 10 ms to 1 minute");
         require(options.Nodes <= 1 || !options.UsesProcesses, "distributed_executor_backend", $"is {options.DistributedExecutorBackend}, but nnodes is {options.Nodes}: use threads, or on CPUs start one process for each rank with mpirun and leave nnodes out");
-        require(!options.PinThreads || !options.UsesProcesses, "pin_threads", "is set, but distributed_executor_backend is processes, whose processes know nothing of each other's cores: use threads, let mpirun bind them (--bind-to core), or leave it out on GPUs");
+        require(!options.PinThreads || !options.UsesProcesses, "pin_threads", "is set, but distributed_executor_backend is processes, and processes cannot coordinate their cores: use threads, let mpirun bind them (--bind-to core), or leave it out on GPUs");
         var isCluster = options.Nodes > 1 || options.UsesProcesses;
         require(!isCluster || options.NodeTransport is not null, options.Nodes > 1 ? "nnodes" : "distributed_executor_backend", "needs a control stream between the processes: call services.AddLocalLlmCluster() of the package LocalLlm.Cluster, or set EngineOptions.NodeTransport");
     }

@@ -65,5 +65,5 @@ public sealed record TextEmbedding
     }
 
     private static T Need<T>(T? value)
-        where T : class => value ?? throw new InvalidOperationException("The embedding was made without this kind; ask for it by EmbeddingKinds.");
+        where T : class => value ?? throw new InvalidOperationException("The embedding does not have this kind; request it with EmbeddingKinds.");
 }

@@ -89,8 +89,8 @@ public class JoinTests
         var node = Task.Run(() => EngineNode.RunAsync(options with { NodeRank = 1, MaxNumSeqs = 3 }), TestContext.Current.CancellationToken);
         var here = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
         var there = await Assert.ThrowsAsync<EngineException>(() => node);
-        Assert.Contains("it was started with max_num_seqs 3, and node 0 with 256: give all nodes the same options", here.Message, StringComparison.Ordinal);
-        Assert.Contains("it was started with max_num_seqs 3, and node 0 with 256", there.Message, StringComparison.Ordinal);
+        Assert.Contains("max_num_seqs is 3 here and 256 on node 0: start all nodes with the same options", here.Message, StringComparison.Ordinal);
+        Assert.Contains("max_num_seqs is 3 here and 256 on node 0", there.Message, StringComparison.Ordinal);
         Assert.Equal(EngineErrorKind.InvalidOptions, there.Kind);
     }
 
@@ -103,7 +103,7 @@ public class JoinTests
         var node = Task.Run(() => EngineNode.RunAsync(options with { NodeRank = 1, ModelPath = copy.Folder }), TestContext.Current.CancellationToken);
         await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
         var refusal = await Assert.ThrowsAsync<EngineException>(() => node);
-        Assert.Contains("its model is another one: config.json differs from node 0's", refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("its model is not the same: config.json differs from node 0's", refusal.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -21,7 +21,7 @@ internal static class DeviceSupport
     public static void RequireArchitecture(EngineOptions options, IDeviceOps ops)
     {
         if (options.CudaArch is { } architecture && ops.Device.type != TorchSharp.DeviceType.CUDA)
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"cuda_arch is {architecture}, but device is {ops.Device}, which is no GPU; leave it out, or set device to cuda.", "cuda_arch");
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"cuda_arch is {architecture}, but device is {ops.Device}, which is not a GPU; leave it out, or set device to cuda.", "cuda_arch");
     }
 
     /// <summary>Refuses a limit of GPU memory if the computation is not on a GPU.</summary>
@@ -29,7 +29,7 @@ internal static class DeviceSupport
     public static void RequireMemory(EngineOptions options, IDeviceOps ops)
     {
         if (options.GpuMemoryBytes is not null && ops.Device.type != TorchSharp.DeviceType.CUDA)
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"gpu_memory is set, but device is {ops.Device}, which is no GPU; leave it out, or set device to cuda.", "gpu_memory");
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"gpu_memory is set, but device is {ops.Device}, which is not a GPU; leave it out, or set device to cuda.", "gpu_memory");
     }
 
     /// <summary>Refuses a requested data type that the device does not compute in.</summary>

@@ -20,7 +20,7 @@ internal static class BalancingRules
         if (!request.ExpertParallel)
             yield return new(Enable, "is set, but enable_expert_parallel is not: only whole experts are moved; set both, or none");
         if (request.IsBatchInvariant)
-            yield return new(Enable, "is set, but batch_invariant is, too: experts lie by what has run, and in which order the parts of a token are added depends on where they lie; leave one of the two out");
+            yield return new(Enable, "is set, but batch_invariant is, too: the placement of experts depends on earlier steps, and the order in which a token's parts are added depends on the placement; leave one of the two out");
         if (request.TensorParallel == 1 && request.DataParallel == 1)
             yield return new(Enable, "is set, but one rank holds all experts of a stage; raise data_parallel_size or tensor_parallel_size, or leave it out");
         if (request.UsesProcesses || request.Nodes > 1)

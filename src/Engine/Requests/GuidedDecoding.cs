@@ -68,7 +68,7 @@ public static class GuidedDecoding
     public static StructuredOutputs? Combine(StructuredOutputs? guided, StructuredOutputs? other)
     {
         if (guided is not null && other is not null)
-            throw EngineException.InvalidRequest(guided.Field, $"{guided.Field}: given beside {other.Field}, allowed one structure for an answer; remove one of them");
+            throw EngineException.InvalidRequest(guided.Field, $"{guided.Field}: given together with {other.Field}; a response can have only one structure: remove one of them");
         return guided ?? other;
     }
 
@@ -79,7 +79,7 @@ public static class GuidedDecoding
             return;
         var parts = backend.Split(':', 2);
         if (!Backends.Contains(parts[0]) || (parts.Length == 2 && parts[1] != "no-fallback"))
-            errors.Add(Backend, backend, $"{string.Join(", ", Backends)}, alone or with :no-fallback; all of them are kept to in the same way here");
+            errors.Add(Backend, backend, $"{string.Join(", ", Backends)}, alone or with :no-fallback; this engine treats all of them alike");
     }
 
     // Ollama's clients send an empty string if no format is requested.

@@ -50,7 +50,7 @@ internal static class OutputLimits
             EngineErrorKind.ContextLengthExceeded,
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{Field(context)}: given {context.PromptLength} tokens and max_tokens {wanted}, {(long)context.PromptLength + wanted} together; the context has {context.MaxModelLen}. Shorten the prompt, or ask for at most {Room(context)}."),
+                $"{Field(context)}: given {context.PromptLength} tokens and max_tokens {wanted}, {(long)context.PromptLength + wanted} together; the context has {context.MaxModelLen}. Shorten the prompt, or set max_tokens to at most {Room(context)}."),
             Field(context));
     }
 

@@ -29,7 +29,7 @@ public static class SamplingParamsJson
         if (element.ValueKind != JsonValueKind.Object)
         {
             throw EngineException.InvalidRequest(
-                null, "sampling parameters: given JSON that is no object, allowed an object such as {\"temperature\": 0.6}");
+                null, "sampling parameters: given JSON that is not an object, allowed an object such as {\"temperature\": 0.6}");
         }
 
         var errors = new RequestErrors();

@@ -196,7 +196,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
             if (results[i] is { } result)
                 batch[i].Result.TrySetResult(result);
             else
-                Fail([batch[i]], FinishReason.Error, new(EngineErrorKind.GenerationFailed, "The model made numbers of this text that are none; its weights are damaged, or need another dtype, such as bfloat16 or float32."));
+                Fail([batch[i]], FinishReason.Error, new(EngineErrorKind.GenerationFailed, "The model produced non-finite values for this text; its weights are damaged, or need another dtype, such as bfloat16 or float32."));
         }
     }
 
@@ -253,7 +253,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
     // The watchdog also calls this, on another thread, while this thread waits for the device.
     private void Die(Exception failure)
     {
-        _closed = new(EngineErrorKind.EngineDead, "The engine has failed and computes nothing any more; load the model again. The log says why.", innerException: failure);
+        _closed = new(EngineErrorKind.EngineDead, "The engine has failed and accepts no more requests; load the model again. The log says why.", innerException: failure);
         LogDead(failure);
         _inbox.Writer.TryComplete();
         ReadInbox();
@@ -265,7 +265,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
         _executor.Abort(failure);
     }
 
-    [LoggerMessage(1, LogLevel.Critical, "The engine has failed and computes nothing any more.")]
+    [LoggerMessage(1, LogLevel.Critical, "The engine has failed and accepts no more requests.")]
     private partial void LogDead(Exception failure);
 
     [LoggerMessage(2, LogLevel.Error, "A step of {Texts} texts failed.")]

@@ -80,7 +80,7 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
     }
 
     /// <summary>The error of a sequence whose output could not be created; the cause is for the log.</summary>
-    public static EngineException OutputFailed(Exception? cause) => new(EngineErrorKind.GenerationFailed, "The output of this sequence could not be made; the engine's log says why.", innerException: cause);
+    public static EngineException OutputFailed(Exception? cause) => new(EngineErrorKind.GenerationFailed, "The output of this sequence could not be created; the engine's log says why.", innerException: cause);
 
     /// <summary>Sends what is new, if anything.</summary>
     /// <returns>Whether this completed the request, and for the log the failure, if any, that kept the last text from being

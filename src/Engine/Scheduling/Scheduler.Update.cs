@@ -126,7 +126,7 @@ internal sealed partial class Scheduler
         var (sequence, entry) = (step[index], step.Output.Sequences[index]);
         var sampled = result.Sampled.Span;
         if (sampled.Length > 0 && !entry.SamplesToken)
-            throw new EngineException(EngineErrorKind.EngineDead, $"sequence {result.SequenceId} came back with tokens that were not asked for");
+            throw new EngineException(EngineErrorKind.EngineDead, $"sequence {result.SequenceId} has tokens in the result although it samples none in this step");
 
         // If nothing was sampled, the last position must be computed again for its logits.
         var isRepeated = entry.SamplesToken && sampled.IsEmpty;
@@ -137,7 +137,7 @@ internal sealed partial class Scheduler
         if (entry.SamplesToken && sampled.Length != 1 && sequence.NumInFlightSteps > 0)
         {
             throw new EngineException(
-                EngineErrorKind.EngineDead, $"sequence {sequence.Id} came back with {sampled.Length} tokens, and the next step that is in flight stands on one");
+                EngineErrorKind.EngineDead, $"sequence {sequence.Id} came back with {sampled.Length} tokens, but the next step in flight assumes exactly one");
         }
 
         if (sequence.State != SequenceState.Running)

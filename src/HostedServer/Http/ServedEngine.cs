@@ -115,7 +115,7 @@ internal sealed class ServedEngine
         if (IsEncoder || !IsName(asked))
             throw new ApiException(ApiError.ModelNotFound(asked!, _embedder is null || IsEncoder ? Names : [_embedder.ModelId]));
         throw new ApiException(ApiError.ModelNotSupported(
-            $"'{(string.IsNullOrEmpty(asked) ? Names[0] : asked)}' generates text and makes no embeddings or scores; it answers /v1/chat/completions and /v1/completions. "
+            $"'{(string.IsNullOrEmpty(asked) ? Names[0] : asked)}' generates text and has no embeddings or scores; use /v1/chat/completions or /v1/completions. "
             + (_embedder is null ? "To embed, rerank or score, serve an embedding model (--embedding-model)." : $"Use '{_embedder.ModelId}' here.")));
     }
 

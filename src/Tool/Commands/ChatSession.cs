@@ -61,7 +61,7 @@ internal sealed class ChatSession(LlmEngine engine, Terminal terminal, SamplingP
                 return false;
             case ["/reset", ..]:
                 _turns.Clear();
-                await ShowAsync("The chat is forgotten.");
+                await ShowAsync("The conversation is cleared.");
                 return true;
             case ["/system", ..]:
                 SystemPrompt = parts is [_, { Length: > 0 } text] ? text : null;

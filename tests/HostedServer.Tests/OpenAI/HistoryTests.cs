@@ -247,7 +247,7 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     [InlineData("\"response_format\":{\"type\":\"json_object\",\"json_schema\":{\"schema\":{}}}", "response_format.json_schema: given a value beside type json_object, allowed only beside type json_schema")]
     [InlineData("\"response_format\":{\"type\":\"text\",\"schema\":{}}", "response_format.schema: given a value beside type text")]
     [InlineData("\"response_format\":{\"type\":\"json_schema\",\"schema\":{},\"json_schema\":{\"schema\":{}}}", "response_format.schema: given a schema beside json_schema")]
-    [InlineData("\"json_schema\":{},\"response_format\":{\"type\":\"json_object\"}", "json_schema: given beside response_format")]
+    [InlineData("\"json_schema\":{},\"response_format\":{\"type\":\"json_object\"}", "json_schema: given together with response_format")]
     [InlineData("\"modalities\":[\"text\",\"audio\"]", "modalities: audio is not supported; supported are text")]
     public async Task A_structure_that_cannot_be_kept_to_is_refused_by_its_field_with_the_reason(string field, string expected)
     {

@@ -323,7 +323,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
         if (refusal is not null)
             return $"{text}: it was refused, because {refusal}.";
         return _layout.HubHoldsRanks
-            ? $"{text}: start the same command line there with --node-rank {missing[0]}, and see that it reaches this node's --master-addr and --master-port."
+            ? $"{text}: start the same command line there with --node-rank {missing[0]}, and check that it can reach this node's --master-addr and --master-port."
             : $"{text}: see what its process has written.";
     }
 

@@ -59,11 +59,11 @@ internal static class NodeIdentity
     public static string? Difference(NodeHello own, NodeHello other)
     {
         if (own.Version != other.Version || own.StepFormat != other.StepFormat)
-            return $"it runs version {other.Version} (step format {other.StepFormat}), and node 0 version {own.Version} (step format {own.StepFormat}): install the same build on all nodes";
+            return $"it runs version {other.Version} (step format {other.StepFormat}), but node 0 runs {own.Version} (step format {own.StepFormat}): install the same build on all nodes";
         if (Different(own.Options, other.Options) is { } option)
-            return $"it was started with {option} {other.Options.GetValueOrDefault(option) ?? "unset"}, and node 0 with {own.Options.GetValueOrDefault(option) ?? "unset"}: give all nodes the same options";
+            return $"{option} is {other.Options.GetValueOrDefault(option) ?? "unset"} here and {own.Options.GetValueOrDefault(option) ?? "unset"} on node 0: start all nodes with the same options";
         if (Different(own.Files, other.Files) is { } file)
-            return $"its model is another one: {file} {(other.Files.ContainsKey(file) ? own.Files.ContainsKey(file) ? "differs from node 0's" : "is not on node 0" : "is missing there")}; copy the same folder to all nodes";
+            return $"its model is not the same: {file} {(other.Files.ContainsKey(file) ? own.Files.ContainsKey(file) ? "differs from node 0's" : "is not on node 0" : "is missing there")}; copy the same folder to all nodes";
         return null;
     }
 

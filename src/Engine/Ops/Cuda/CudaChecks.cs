@@ -35,7 +35,7 @@ internal static unsafe class CudaChecks
             ? cuda.is_available()
                 ? new(Torch, EnvironmentCheckStatus.Ok, "yes", "")
                 : new(Torch, EnvironmentCheckStatus.Unusable, "it finds no device that it can use", "Its CUDA must not be newer than the driver's.")
-            : new(Torch, EnvironmentCheckStatus.Absent, "this libtorch is for CPUs", $"Set {TorchLibrary.EnvironmentVariable} to one with CUDA, such as the torch/lib folder of an installed PyTorch."));
+            : new(Torch, EnvironmentCheckStatus.Absent, "this libtorch was built without CUDA", $"Set {TorchLibrary.EnvironmentVariable} to one with CUDA, such as the torch/lib folder of an installed PyTorch."));
         checks.Add(CheckCompiler());
         checks.Add(CheckCollectives());
         for (var ordinal = 0; ordinal < (driver?.Count ?? 0); ordinal++)

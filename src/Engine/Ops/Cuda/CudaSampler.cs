@@ -70,7 +70,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     {
         var rows = best is null ? batch.Draws.Count : (int)best.size(0);
         if (_underWay.Count == _hosts.Length)
-            throw new InvalidOperationException($"{_underWay.Count} samplings are under way, and there are buffers for no more.");
+            throw new InvalidOperationException($"{_underWay.Count} samplings are under way; no buffer is free.");
         Reserve(rows);
         _turn = (_turn + 1) % _hosts.Length;
         var host = _hosts[_turn];

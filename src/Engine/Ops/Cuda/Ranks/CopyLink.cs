@@ -57,7 +57,7 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, int? senderC
         var slot = messages[messages.Turns.BeginReceive()];
         var bytes = tokens * width * BytesOf(type);
         if (slot.Bytes != bytes)
-            throw new InvalidOperationException($"{bytes} bytes were awaited of another rank, which has sent {slot.Bytes}.");
+            throw new InvalidOperationException($"Expected {bytes} bytes from another rank, received {slot.Bytes}.");
         var target = empty([tokens, width], type, device: _card!.Torch);
         slot.Written.Precede(_card);
         var status = messages.SenderContext == _card.Context

@@ -50,7 +50,7 @@ internal sealed class GpuRanks
         {
             throw new EngineException(
                 EngineErrorKind.InvalidOptions,
-                $"{full.Value} ranks would run on cuda:{full.Key}, at most {MaxRanksOnCard} can share a card. Name more devices, or lower "
+                $"{full.Value} ranks would run on cuda:{full.Key}, but at most {MaxRanksOnCard} ranks can share a card. Name more devices, or lower "
                 + "tensor_parallel_size, pipeline_parallel_size or data_parallel_size.",
                 "device");
         }

@@ -136,7 +136,7 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
         if (_handle != IntPtr.Zero)
             return;
         if (Device.IsRecording)
-            throw new InvalidOperationException("Ranks connect before they record.");
+            throw new InvalidOperationException("A rank must connect before it records a step.");
         // Once all ranks of this process are here, they wait for each other only inside NCCL.
         gates.Enter(Device);
         var connecting = Connecting(Device, _library!, size, _id, rank);
