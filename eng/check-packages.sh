@@ -21,10 +21,7 @@ say() { printf '== %s\n' "$*"; }
 die() { printf 'check-packages: error: %s\n' "$*" >&2; exit 1; }
 
 say "packing"
-for project in "$here"/src/*/*.csproj; do
-  # Built apart: the version must not get into what run.sh and test.sh build.
-  dotnet pack "$project" -c Release -v quiet --nologo -m:1 -p:Version="$version" --artifacts-path "$work/build" -o "$work/feed"
-done
+bash "$here/eng/pack.sh" "$work/feed" "$version"
 ls -sh "$work/feed"
 
 say "building samples/Minimal outside of the repository"
@@ -84,6 +81,10 @@ for package in "$work"/feed/*.nupkg; do
   grep -q '<license type="expression">MIT' "$folder"/*.nuspec || die "$id names no license"
   grep -q '<description>..*</description>' "$folder"/*.nuspec || die "$id has no description"
   ! grep -q '<description>Package Description' "$folder"/*.nuspec || die "$id has the SDK's description"
+  [ -s "$folder/icon.png" ] || die "$id has no icon"
+  [ -s "$work/feed/$id.$version.snupkg" ] || die "$id has no symbols"
+  # What TorchSharp brings along is TorchSharp's.
+  ! grep -qE '<dependency id="(SkiaSharp|SharpZipLib|Google.Protobuf)"' "$folder"/*.nuspec || [ "$id" = LocalLlm.Cluster ] || die "$id references what it does not use"
 done
 
 say "the program as a .NET tool"

@@ -2,7 +2,7 @@ using Xunit;
 
 namespace LocalLlm.Tests;
 
-/// <summary>Where the repository and the optional golden data beside it lie.</summary>
+/// <summary>Where the repository and the reference data lie: most of it in the repository, what its owners keep beside it.</summary>
 internal static class TestPaths
 {
     public static string Repository { get; } = FindRepository();
@@ -11,9 +11,15 @@ internal static class TestPaths
 
     public static string TinyM3 => Path.Combine(Repository, "models", "tiny-m3");
 
-    /// <summary>A path under <c>../shared</c>; skips the calling test where that folder is absent.</summary>
+    /// <summary>
+    /// A path of reference data: <c>models</c> and <c>tests/goldens</c> of the repository, else under <c>../shared</c>; skips the calling
+    /// test where it is absent.
+    /// </summary>
     public static string Shared(params string[] parts)
     {
+        var own = Path.Combine([Repository, .. parts[0] == "goldens" ? ["tests"] : Array.Empty<string>(), .. parts]);
+        if (Path.Exists(own))
+            return own;
         var path = Path.Combine([Path.GetDirectoryName(Repository)!, "shared", .. parts]);
         if (!Path.Exists(path))
             Assert.Skip($"golden data ../shared/{string.Join('/', parts)} is not beside this checkout");

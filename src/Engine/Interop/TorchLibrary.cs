@@ -34,6 +34,7 @@ internal static class TorchLibrary
     /// <exception cref="EngineException">Kind Environment: no usable libtorch, or another folder was already loaded.</exception>
     public static void EnsureLoaded(string? libTorchPath = null)
     {
+        RequireLinux();
         lock (LoadLock)
         {
             var folder = NullIfEmpty(libTorchPath) ?? NullIfEmpty(Environment.GetEnvironmentVariable(EnvironmentVariable));
@@ -55,6 +56,15 @@ internal static class TorchLibrary
             s_loadedFrom = folder;
             NativeLibrary.SetDllImportResolver(typeof(TorchLibrary).Assembly, Resolve);
         }
+    }
+
+    private static void RequireLinux()
+    {
+        if (OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64)
+            return;
+        throw new EngineException(
+            EngineErrorKind.Environment,
+            $"LocalLlm runs on Linux x64; this process is {RuntimeInformation.RuntimeIdentifier}. Run it in a Linux container or under WSL on an x64 machine.");
     }
 
     // By default libgomp's idle threads spin for milliseconds, which starves an application that shares the cores
