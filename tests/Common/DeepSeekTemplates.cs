@@ -1,11 +1,11 @@
 namespace LocalLlm.Tests;
 
-/// <summary>The wire formats of DeepSeek's full models as chat templates of our own.</summary>
+/// <summary>Our own chat templates that write the prompt formats of DeepSeek's full models.</summary>
 internal static class DeepSeekTemplates
 {
     /// <summary>
-    /// V3.1: <c>thinking</c> decides how the answer begins, calls have neither a type nor a fence, and an answer to tool outputs has no
-    /// tag. Arguments are appended as text.
+    /// V3.1: the variable <c>thinking</c> decides how a response begins. Tool calls have neither a type nor a fence, and a response to tool
+    /// outputs has no tag. Arguments are appended as text.
     /// </summary>
     public const string V31 = """
         {%- if thinking is not defined -%}{%- set thinking = false -%}{%- endif -%}
@@ -36,7 +36,7 @@ internal static class DeepSeekTemplates
         {%- if add_generation_prompt and state.asked -%}{{- "<｜Assistant｜>" ~ ("<think>" if thinking else "</think>") -}}{%- endif -%}
         """;
 
-    /// <summary>V3 and R1-0528: fenced arguments behind a type and a name; the model opens its thought itself.</summary>
+    /// <summary>V3 and R1-0528: a tool call is a type, a name and fenced arguments. The model opens its thought itself.</summary>
     public const string R10528 = """
         {{- bos_token -}}
         {%- for m in messages if m.role == "system" -%}{{- m.content -}}{%- endfor -%}

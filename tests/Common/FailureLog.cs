@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Tests;
 
-/// <summary>Writes what fails inside of an engine to the standard error stream, beside the test that it fails.</summary>
+/// <summary>Writes failures inside an engine to the standard error stream, so that they appear beside the test that fails.</summary>
 internal sealed class FailureLog : ILoggerFactory, ILoggerProvider, ILogger
 {
     public ILogger CreateLogger(string categoryName) => this;

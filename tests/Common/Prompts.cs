@@ -3,11 +3,11 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Tests;
 
-/// <summary>The prompt that the real model gets: requests go to the engine, one token long, and the token ids of the last prompt are
-/// kept.</summary>
+/// <summary>Records the prompt that the real model receives: sends each request to the engine for one token and keeps the token ids of the
+/// last prompt.</summary>
 internal sealed class Prompts(LlmEngine engine) : DelegatingChatClient(engine.AsIChatClient())
 {
-    /// <summary>The last request's prompt, special tokens and all.</summary>
+    /// <summary>The last request's prompt, including special tokens.</summary>
     public string Last { get; private set; } = "";
 
     public static async Task<string> Of(LlmEngine engine, IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace LocalLlm.Tests;
 
-/// <summary>Hosts that tests build log warnings and worse only: a line for every request would bury what failed.</summary>
+/// <summary>Makes hosts that tests build log only warnings and errors: a line for every request would bury the failures.</summary>
 internal static class QuietHosts
 {
     [ModuleInitializer]

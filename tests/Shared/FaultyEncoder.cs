@@ -2,8 +2,8 @@ using LocalLlm.Execution;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>An encoder whose steps fail as the test says.</summary>
-/// <param name="inner">Runs the others.</param>
+/// <summary>An encoder that fails the steps that the test chooses.</summary>
+/// <param name="inner">Runs the other steps.</param>
 /// <param name="fails">Whether a step with these texts fails.</param>
 internal sealed class FaultyEncoder(IEncoderExecutor inner, Func<IReadOnlyList<int[]>, bool> fails) : IEncoderExecutor
 {

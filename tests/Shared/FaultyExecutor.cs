@@ -11,19 +11,19 @@ internal enum Fault
     /// <summary>The step fails; the executor goes on.</summary>
     Fail,
 
-    /// <summary>The step fails when it is submitted, which the executor says at once.</summary>
+    /// <summary>The step fails when it is submitted, and the executor reports the failure at once.</summary>
     FailAtSubmit,
 
     /// <summary>Memory is exhausted.</summary>
     OutOfMemory,
 
-    /// <summary>The model gives numbers that are none.</summary>
+    /// <summary>The model computes NaN.</summary>
     NaN,
 
     /// <summary>The executor itself fails while the step is submitted.</summary>
     DieAtSubmit,
 
-    /// <summary>The executor itself fails while the step is waited for.</summary>
+    /// <summary>The executor itself fails while the engine waits for the step.</summary>
     DieAtComplete,
 
     /// <summary>The step does not end before the executor is released.</summary>
@@ -31,7 +31,7 @@ internal enum Fault
 }
 
 /// <summary>
-/// An executor of this process whose steps go wrong as the test says. What it throws and reports holds the word "secret".
+/// An executor of this process that fails the steps that the test chooses. Its exceptions and reports contain the word "secret".
 /// </summary>
 /// <param name="faultOf">The fault of a step, by its number from 1.</param>
 /// <param name="decorate">Puts another executor between the device and the faults.</param>
@@ -43,7 +43,7 @@ internal sealed class FaultyExecutorFactory(Func<long, Fault> faultOf, Func<ISte
     /// <summary>Completes when a step hangs.</summary>
     public Task Hangs => _hangs.Task;
 
-    /// <summary>Lets a step that hangs end.</summary>
+    /// <summary>Ends the step that hangs.</summary>
     public void Release() => _released.TrySetResult();
 
     public IExecutorLoader Open(EngineOptions options) => new WrappedLoader(new DeviceExecutorFactory().Open(options), (load, _) =>

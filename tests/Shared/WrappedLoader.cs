@@ -4,9 +4,9 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>A planned model that is loaded in a way of the test's own.</summary>
-/// <param name="inner">Plans the model; owned.</param>
-/// <param name="load">Receives how the model itself is loaded, and the token that gives up.</param>
+/// <summary>A planned model that the test loads in its own way.</summary>
+/// <param name="inner">Plans the model; this object owns it.</param>
+/// <param name="load">Loads the model; receives the function that loads the planned model, and the cancellation token.</param>
 internal sealed class WrappedLoader(IExecutorLoader inner, Func<Func<IStepExecutor>, CancellationToken, IStepExecutor> load) : IExecutorLoader
 {
     public ModelConfig Config => inner.Config;

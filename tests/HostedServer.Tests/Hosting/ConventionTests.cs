@@ -9,7 +9,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Hosting;
 
-/// <summary>The routes take what the host says of them, as its own do.</summary>
+/// <summary>Conventions that the host adds to the mapped routes work as they do on its own routes.</summary>
 public sealed class ConventionTests
 {
     private const string Body = """{"messages":[{"role":"user","content":"Hi"}],"max_tokens":2}""";
@@ -61,7 +61,7 @@ public sealed class ConventionTests
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(app, Body));
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(app, Stream));
         Assert.Equal(HttpStatusCode.TooManyRequests, await StatusAsync(app, Body));
-        // What was mapped apart has no part in it.
+        // Routes that the host mapped separately are not limited.
         using var version = await app.Client.GetAsync(new Uri("/version", UriKind.Relative), Token);
         Assert.Equal(HttpStatusCode.OK, version.StatusCode);
     }

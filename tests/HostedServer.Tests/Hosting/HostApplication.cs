@@ -11,7 +11,7 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Server.Tests.Hosting;
 
-/// <summary>An application of somebody else's, which serves the tiny model among other things.</summary>
+/// <summary>A third party's application that serves the tiny model among other things.</summary>
 internal sealed class HostApplication : IAsyncDisposable
 {
     private readonly WebApplication _app;
@@ -22,10 +22,10 @@ internal sealed class HostApplication : IAsyncDisposable
 
     public IServiceProvider Services => _app.Services;
 
-    /// <summary>Starts one; the model is loaded when it returns.</summary>
-    /// <param name="add">Its own services.</param>
-    /// <param name="map">Its middleware and routes.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <summary>Starts an application; the model is loaded when the method returns.</summary>
+    /// <param name="add">Adds the application's own services.</param>
+    /// <param name="map">Adds its middleware and maps its routes.</param>
+    /// <param name="cancellationToken">Cancels the start.</param>
     public static async Task<HostApplication> StartAsync(Action<IServiceCollection> add, Action<WebApplication> map, CancellationToken cancellationToken)
     {
         var builder = WebApplication.CreateBuilder();
@@ -48,7 +48,7 @@ internal sealed class HostApplication : IAsyncDisposable
     }
 }
 
-/// <summary>The application's own authentication: whoever sends a name in <c>X-Name</c> is that one.</summary>
+/// <summary>The application's own authentication: the caller is whoever the header <c>X-Name</c> names.</summary>
 internal sealed class NameHandler(IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory logger, UrlEncoder encoder)
     : AuthenticationHandler<AuthenticationSchemeOptions>(options, logger, encoder)
 {

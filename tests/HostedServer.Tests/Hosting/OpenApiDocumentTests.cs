@@ -11,7 +11,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Hosting;
 
-/// <summary>The routes in the OpenAPI document that ASP.NET Core writes for the host.</summary>
+/// <summary>The server's routes in the OpenAPI document that ASP.NET Core writes for the host.</summary>
 public sealed class OpenApiDocumentTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -75,7 +75,7 @@ public sealed class OpenApiDocumentTests
         using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
         foreach (var route in (string[])["/v1/models", "/ai/v1/models"])
         {
-            // Nobody loads the model.
+            // The model is never loaded.
             using var response = await client.GetAsync(new Uri(route, UriKind.Relative), Token);
             Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
             Assert.Contains("model_loading", await response.Content.ReadAsStringAsync(Token), StringComparison.Ordinal);

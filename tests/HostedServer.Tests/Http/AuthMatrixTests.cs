@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>Every route that the server really maps, with every way of not having a key.</summary>
+/// <summary>Every route that the server maps, with every kind of missing or wrong key.</summary>
 public sealed class AuthMatrixTests(AuthMatrixTests.Guarded guarded) : IClassFixture<AuthMatrixTests.Guarded>
 {
     private const string Key = "sk-Secret-1";
@@ -46,7 +46,7 @@ public sealed class AuthMatrixTests(AuthMatrixTests.Guarded guarded) : IClassFix
         Assert.StartsWith("HTTP/1.1 200", await SendAsync("GET", "/v1/models", "Authorization: Bearer second"), StringComparison.Ordinal);
         foreach (var header in (string[])["", "\r\nSec-Fetch-Site: none", "\r\nSec-Fetch-Site: same-origin", "\r\nOrigin: http://localhost"])
             Assert.StartsWith("HTTP/1.1 200", await SendAsync("GET", "/", "Authorization: Basic OnNrLVNlY3JldC0x" + header), StringComparison.Ordinal);
-        // A body that another site's form could send, too.
+        // A form of another site could send this body, too.
         Assert.StartsWith("HTTP/1.1 401", await SendAsync("POST", "/v1/completions", "Authorization: Basic OnNrLVNlY3JldC0x"), StringComparison.Ordinal);
     }
 
@@ -64,7 +64,7 @@ public sealed class AuthMatrixTests(AuthMatrixTests.Guarded guarded) : IClassFix
     {
         var status = (await SendAsync(method, path, header, host)).Split(' ') is [_, var code, ..] ? code : "none";
         string[] allowed = isOpen ? ["200", "400", "401", "404", "405"] : ["400", "401", "404", "405"];
-        // A path that names an open route is one.
+        // The path of an open route with a query is open, too.
         if (path.StartsWith("/health?", StringComparison.Ordinal))
             allowed = ["200", "400", "401", "404", "405"];
         Assert.True(allowed.Contains(status), $"{method} {path} [{header}] Host: {host} was answered {status}");

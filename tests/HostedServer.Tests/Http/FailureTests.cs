@@ -14,7 +14,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>The client gets an id of what nobody expected, and the log gets everything.</summary>
+/// <summary>After an unexpected exception the client gets only an id, and the log gets the details.</summary>
 public sealed class FailureTests
 {
     private const string Secret = "secret /home/somebody";
@@ -51,7 +51,7 @@ public sealed class FailureTests
         builder.Logging.ClearProviders().AddProvider(logs);
         builder.Services.AddLocalLlmEmbeddings(options => options.ModelPath = TestPaths.TinyM3);
         builder.Services.AddLocalLlmServer();
-        // Nothing is loaded for these routes.
+        // These routes need no model.
         builder.Services.RemoveAll<IHostedService>();
         var app = builder.Build();
         app.UseLocalLlmErrors();

@@ -38,7 +38,7 @@ public sealed class HostileInputTests(TestServer server) : IClassFixture<TestSer
         Assert.Equal("application/json", response.Content.Headers.ContentType!.MediaType);
         AssertError(text, input.Param, input.Code);
         Assert.Equal(" Paris", (await server.AskAsync("/v1/completions", Canary)).GetProperty("choices")[0].GetProperty("text").GetString());
-        // Aborts are on their way; the canary came after them.
+        // The engine has handled all aborts by now: the canary request came after them.
         Assert.Equal(server.Engine.Statistics.KvBlocksTotal, server.Engine.Statistics.KvBlocksFree);
     }
 

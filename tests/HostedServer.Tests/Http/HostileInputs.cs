@@ -2,10 +2,10 @@ using System.Text;
 
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>One request that must be refused, and how.</summary>
+/// <summary>A request that the server must refuse, and the expected error.</summary>
 /// <param name="Name">What is wrong with it.</param>
-/// <param name="Path">Where it is sent.</param>
-/// <param name="Body">The body, as it is.</param>
+/// <param name="Path">The route that it is sent to.</param>
+/// <param name="Body">The body, sent unchanged.</param>
 /// <param name="Status">The expected status.</param>
 /// <param name="Param">The expected <c>param</c>.</param>
 /// <param name="Code">The expected <c>code</c>.</param>
@@ -14,7 +14,7 @@ internal sealed record HostileInput(string Name, string Path, string Body, int S
     public string ContentType { get; init; } = "application/json";
 }
 
-/// <summary>Bodies that are malformed, out of range, too large, or ask for what the server does not do.</summary>
+/// <summary>Bodies that are malformed, out of range or too large, or that ask for what the server does not support.</summary>
 internal static class HostileInputs
 {
     private const string Chat = "/v1/chat/completions";

@@ -1,8 +1,8 @@
 namespace LocalLlm.Server.Tests.Http;
 
 /// <summary>
-/// Bodies of <c>/rerank</c>, <c>/score</c> and <c>/v1/embeddings</c> that are out of form, out of range, too large, or ask for what the
-/// server does not do.
+/// Bodies of <c>/rerank</c>, <c>/score</c> and <c>/v1/embeddings</c> that are malformed, out of range or too large, or that ask for what
+/// the server does not support.
 /// </summary>
 internal static class HostileRankings
 {

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>Good bodies with bytes, types and ranges changed at random. <c>LOCALLLM_HTTP_MUTATIONS=200000</c> runs as many.</summary>
+/// <summary>Valid bodies with bytes, types and ranges changed at random. <c>LOCALLLM_HTTP_MUTATIONS</c> sets their number.</summary>
 public sealed class MutatedBodyTests
 {
     private const int Clients = 8;
@@ -50,13 +50,13 @@ public sealed class MutatedBodyTests
                     Interlocked.Increment(ref answered);
             }
         })));
-        // Many must still be good, or nothing but the parser was tested.
+        // Many bodies must still be valid; otherwise only the parser was tested.
         Assert.True(answered > count / 20, $"{answered} of {count} were answered");
         await server.AskAsync("/v1/completions", """{"prompt":"a","max_tokens":1}""");
         Assert.Equal(server.Engine.Statistics.KvBlocksTotal, server.Engine.Statistics.KvBlocksFree);
     }
 
-    // Every scalar or container that begins at a colon or comma may become another value.
+    // Replaces member values and array items by other values.
     private static byte[] Values(string seed, Random random)
     {
         string[] others = ["null", "true", "-1", "0", "1", "1e400", "1e-400", "99999999999999999999", "\"\"", "\"a\"", "\"\\u0000\"", "\"\\ud83d\\ude00\"", "[]", "{}", "[[]]", "{\"a\":[]}", "[null]", "0.5", "-0", "\"none\"", "\"</think>\"", "\"<|endoftext|>\""];

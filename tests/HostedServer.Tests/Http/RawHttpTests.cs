@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>What is no HTTP, or asks to be understood in two ways.</summary>
+/// <summary>Bytes that are not HTTP, and requests that can be understood in two ways.</summary>
 public sealed class RawHttpTests(TestServer server) : IClassFixture<TestServer>
 {
     private const string Post = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";

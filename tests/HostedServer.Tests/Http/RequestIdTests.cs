@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>Ids by which a request is found in logs and responses.</summary>
+/// <summary>Ids that identify a request in logs and responses.</summary>
 public sealed class RequestIdTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>A body that cannot be read is the client's mistake: the client gets the error, and the log does not.</summary>
+/// <summary>A body that cannot be read is the client's mistake: the client gets the error, and the server logs nothing.</summary>
 public sealed class UnreadableBodyTests(TestServer server) : IClassFixture<TestServer>
 {
     private const string Chunked = "Host: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -30,7 +30,7 @@ public sealed class UnreadableBodyTests(TestServer server) : IClassFixture<TestS
         Assert.StartsWith($"HTTP/1.1 {status} ", answer, StringComparison.Ordinal);
         var error = JsonDocument.Parse(answer[(answer.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..]).RootElement.GetProperty("error");
         Assert.Equal("invalid_request_error", error.GetProperty("type").GetString());
-        // Whatever the server still had to do for that connection is done before another one's answer.
+        // When this second request is answered, the server has finished its work for the first connection.
         await server.AskAsync("/tokenize", """{"prompt":"a"}""");
         Assert.Empty(log.Texts);
     }
@@ -56,7 +56,7 @@ public sealed class UnreadableBodyTests(TestServer server) : IClassFixture<TestS
             await client.ConnectAsync("127.0.0.1", server.Address.Port, TestContext.Current.CancellationToken);
             await client.GetStream().WriteAsync(request, TestContext.Current.CancellationToken);
             await server.AskAsync("/tokenize", """{"prompt":"a"}""");
-            // Reset, not closed.
+            // Resets the connection instead of closing it.
             client.LingerState = new(true, 0);
         }
 

@@ -8,7 +8,7 @@ namespace LocalLlm.Server.Tests.Metrics;
 
 public sealed class PrometheusTests(TestServer server) : IClassFixture<TestServer>
 {
-    // What vLLM's own Grafana dashboard asks for, as far as this engine has it.
+    // The metrics that vLLM's own Grafana dashboard queries and that this engine has.
     public static TheoryData<string> VllmNames =>
     [
         "vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:time_to_first_token_seconds_bucket",
@@ -53,7 +53,7 @@ public sealed class PrometheusTests(TestServer server) : IClassFixture<TestServe
         using var instruments = new EngineInstruments([(scope, "m")]);
         var options = new EngineOptions { ModelPath = TestPaths.TinyR1, MeterScope = scope, Speculation = new() { Method = "ngram", NumSpeculativeTokens = 2, PromptLookupMin = 1, PromptLookupMax = 2 } };
         await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
-        // Nothing but one token: every guess is right.
+        // Only one token is allowed, so every draft is right.
         var loop = new SamplingParams { Temperature = 0, MaxTokens = 20, IgnoreEos = true, AllowedTokenIds = [300] };
         await engine.CompleteAsync(GenerationRequest.FromTokenIds([300, 300, 300], loop), TestContext.Current.CancellationToken);
         var figures = engine.Statistics.Speculation!;

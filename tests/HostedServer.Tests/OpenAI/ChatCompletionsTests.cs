@@ -203,7 +203,7 @@ public sealed class ChatCompletionsTests(TestServer server) : IClassFixture<Test
     [Fact]
     public async Task Variables_of_the_template_have_defaults_that_a_request_may_set_otherwise()
     {
-        // A template that says what it was given.
+        // A template that writes the variable it received.
         await using var own = new TestServer(
             options => options.DefaultChatTemplateKwargs = """{"word":"red"}""",
             engine => engine with { ChatTemplate = "{{ word }}{% for message in messages %}{{ message.content }}{% endfor %}" });

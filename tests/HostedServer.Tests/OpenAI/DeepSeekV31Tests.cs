@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.OpenAI;
 
-/// <summary>Thinking and tools of a model with V3.1's template, over HTTP.</summary>
+/// <summary>Thinking and tool calls over HTTP with a model that has V3.1's template.</summary>
 public sealed class DeepSeekV31Tests : IAsyncLifetime
 {
     private const string Tools = """[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}}},{"type":"function","function":{"name":"get_time"}}]""";

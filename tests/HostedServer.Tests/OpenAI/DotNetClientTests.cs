@@ -9,7 +9,7 @@ using ChatMessage = Microsoft.Extensions.AI.ChatMessage;
 
 namespace LocalLlm.Server.Tests.OpenAI;
 
-/// <summary>OpenAI's own .NET client and Microsoft.Extensions.AI's over it.</summary>
+/// <summary>OpenAI's own .NET client, and Microsoft.Extensions.AI's adapter over it.</summary>
 public sealed class DotNetClientTests(TestServer server) : IClassFixture<TestServer>
 {
     private const string Question = "What is the capital of France?";

@@ -6,8 +6,8 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.OpenAI;
 
-/// <summary>Bodies as clients replay and write them: histories with what the model once produced, system messages anywhere, other names of
-/// what the engine does.</summary>
+/// <summary>Bodies as real clients write and replay them: histories that contain earlier output of the model, system messages anywhere, and
+/// alternative names of supported fields.</summary>
 public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
 {
     private const string Path = "/v1/chat/completions";
@@ -76,7 +76,7 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
         Assert.Contains("given get_time, allowed the name of one of the request's tools (add, sub)", message, StringComparison.Ordinal);
     }
 
-    // Templates of R1 leave old thoughts out: what must be there is the text behind them, what must not is a thought as text.
+    // R1's templates leave old thoughts out: the prompt must contain the text after a thought, and must not contain the thought as text.
     [Theory]
     [InlineData("""[{"type":"thinking","thinking":"THOUGHT"},{"type":"text","text":"SAID"}]""")]
     [InlineData("""[{"type":"thinking","thinking":[{"type":"text","text":"THOUGHT"}],"closed":true},{"type":"text","text":"SAID"}]""")]

@@ -9,10 +9,10 @@ namespace LocalLlm.Server.Tests.OpenAI;
 internal static class OpenApiSchemas
 {
     private const string Prefix = "#/components/schemas/";
-    // By name, as YAML: the description as a whole has a text that not every reader takes.
+    // Each schema's YAML by its name: the whole description contains a text that some YAML readers refuse.
     private static readonly Lazy<Dictionary<string, string>> All = new(Load);
 
-    /// <summary>The schema of a component, with all that it refers to.</summary>
+    /// <summary>The schema of a component, with every schema that it refers to.</summary>
     public static Task<JsonSchema> OfAsync(string component)
     {
         var definitions = new JsonObject();

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.OpenAI;
 
-/// <summary>Everything that is sent is what OpenAI's own description of its API allows.</summary>
+/// <summary>Every response is valid by OpenAI's own description of its API.</summary>
 public sealed class OpenApiTests(TestServer server) : IClassFixture<TestServer>
 {
     private const string Chat = "/v1/chat/completions";
@@ -21,7 +21,7 @@ public sealed class OpenApiTests(TestServer server) : IClassFixture<TestServer>
     public async Task Chat_answers_and_their_chunks_are_valid(string body)
     {
         await AssertValidAsync("CreateChatCompletionResponse", (await server.AskAsync(Chat, body)).GetRawText());
-        // Prompt log-probabilities are for whole answers.
+        // Only responses that are not streamed have prompt log-probabilities.
         var streamed = body.Replace(",\"prompt_logprobs\":1", "", StringComparison.Ordinal)[..^1] + ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}";
         foreach (var chunk in await server.StreamAsync(Chat, streamed))
             await AssertValidAsync("CreateChatCompletionStreamResponse", chunk.GetRawText());
@@ -36,7 +36,7 @@ public sealed class OpenApiTests(TestServer server) : IClassFixture<TestServer>
         await AssertValidAsync("CreateCompletionResponse", (await server.AskAsync("/v1/completions", body)).GetRawText());
         foreach (var piece in await server.StreamAsync("/v1/completions", body[..^1] + ",\"stream\":true}"))
         {
-            // The description has no null there; OpenAI's own server and vLLM send it until the last piece.
+            // The description does not allow null here, but OpenAI's own server and vLLM send null in every chunk before the last.
             await AssertValidAsync("CreateCompletionResponse", piece.GetRawText().Replace("\"finish_reason\":null", "\"finish_reason\":\"stop\"", StringComparison.Ordinal));
         }
     }

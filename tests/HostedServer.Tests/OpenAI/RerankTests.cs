@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.OpenAI;
 
-/// <summary>Documents ranked, and pairs scored, by the trained tiny embedding model.</summary>
+/// <summary>The trained tiny embedding model ranks documents and scores pairs.</summary>
 public sealed class RerankTests(EncoderServer encoder) : IClassFixture<EncoderServer>
 {
     private const string Query = "Where does Mona Hall live?";

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.OpenAI;
 
-/// <summary><c>text_offset</c> says where a token's text begins in the text that is returned, in code points.</summary>
+/// <summary><c>text_offset</c> says where a token's text begins in the returned text, in code points.</summary>
 public sealed class TextOffsetTests(TestServer server) : IClassFixture<TestServer>
 {
     private const string Path = "/v1/completions";
@@ -43,7 +43,7 @@ public sealed class TextOffsetTests(TestServer server) : IClassFixture<TestServe
         Assert.Equal(tokens[^1], string.Concat(runes[offsets[^1]..]));
         for (var i = 0; i + 1 < tokens.Length; i++)
         {
-            // Parts of a character, and what the tokenizer adds, have no text of their own.
+            // A token that is a part of a character, or that the tokenizer adds, has no text of its own.
             if (offsets[i] < offsets[i + 1] && !tokens[i].Contains('\ufffd', StringComparison.Ordinal))
                 Assert.Equal(tokens[i], string.Concat(runes[offsets[i]..offsets[i + 1]]).Normalize());
         }
@@ -59,7 +59,7 @@ public sealed class TextOffsetTests(TestServer server) : IClassFixture<TestServe
         var given = ids.Select(places.Next).ToArray();
         Assert.Equal(0, given[0]);
         Assert.Equal(1, given[1]);
-        // The emoji at the end is whole, and stands last.
+        // The emoji at the end is complete, so it is the last character.
         Assert.Equal(CodePoints(Tokens.Decode(ids)) - 1, given[^1]);
         Assert.All(given[^emoji.Length..], place => Assert.Equal(given[^1], place));
     }
@@ -95,7 +95,7 @@ public sealed class TextOffsetTests(TestServer server) : IClassFixture<TestServe
             Assert.All(offsets, offset => Assert.InRange(offset, 0, runes.Length));
             for (var i = 0; i < tokens.Length; i++)
             {
-                // Whole characters can be compared; the rest of a split one, and what a stop string cut off, cannot.
+                // Only whole characters can be compared, not parts of a split character or text that a stop string cut off.
                 var shown = tokens[i].EnumerateRunes().ToArray();
                 if (tokens[i].Contains('\ufffd', StringComparison.Ordinal) || tokens[i].StartsWith("token_id:", StringComparison.Ordinal) || tokens[i].StartsWith('<') || offsets[i] + shown.Length > runes.Length)
                     continue;
@@ -117,7 +117,7 @@ public sealed class TextOffsetTests(TestServer server) : IClassFixture<TestServe
 
     private static int CodePoints(string text) => text.EnumerateRunes().Count();
 
-    // Of valid text: the place of a byte is how many characters have begun before the one that it belongs to.
+    // Offsets of valid text, computed from bytes: a byte's offset is the number of characters that begin before the byte's own character.
     private static int[] PlacesByBytes(int[] ids)
     {
         var places = new List<int>();

@@ -11,7 +11,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Page;
 
-/// <summary>The page as it is sent; <c>tests/Browser</c> drives it in a browser.</summary>
+/// <summary>The page as the server sends it; <c>tests/Browser</c> drives it in a browser.</summary>
 public sealed class PageTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -73,7 +73,7 @@ public sealed class PageTests
         foreach (var asset in PageAssets.All)
         {
             using var request = new HttpRequestMessage(HttpMethod.Get, asset.Route.TrimStart('/'));
-            // As browsers send it with a page's own requests.
+            // Browsers send this header with a page's own requests.
             request.Headers.Add("Sec-Fetch-Site", "same-origin");
             if (scheme is not null)
                 request.Headers.Authorization = new AuthenticationHeaderValue(scheme, Convert.ToBase64String(Encoding.UTF8.GetBytes(pair!)));

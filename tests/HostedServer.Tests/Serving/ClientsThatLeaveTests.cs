@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
 
-/// <summary>Clients that leave, do not read, or are too many.</summary>
+/// <summary>Clients that leave, clients that do not read, and too many clients at once.</summary>
 public sealed class ClientsThatLeaveTests
 {
     private const string Long = """{"prompt":"Once upon a time","max_tokens":1900,"ignore_eos":true,"temperature":1,"stream":true}""";
@@ -53,7 +53,7 @@ public sealed class ClientsThatLeaveTests
     {
         await using var server = new TestServer(options => options.StallTimeout = TimeSpan.FromMilliseconds(200));
         await server.InitializeAsync();
-        // Ever more than the buffers between the two hold.
+        // The response is larger than the buffers between server and client.
         using var client = await SendAsync(server, Long.Replace("\"stream\":true", "\"stream\":true,\"n\":16,\"logprobs\":20", StringComparison.Ordinal), receiveBuffer: 4096);
         await UntilAsync(server, () => server.Engine.Statistics.Running > 0);
         await UntilAsync(server, () => server.Engine.Statistics.Running == 0);
@@ -81,7 +81,7 @@ public sealed class ClientsThatLeaveTests
         for (var i = 0; i < 4; i++)
             clients.Add(await SendAsync(server, Long));
         var admission = server.Services.GetRequiredService<Admission>();
-        // The routes of operators are outside of the queue.
+        // Operators' routes do not pass through the queue.
         while (admission.Requests < 4)
             await server.Client.GetStringAsync(new Uri("/metrics", UriKind.Relative), TestContext.Current.CancellationToken);
 
@@ -105,8 +105,8 @@ public sealed class ClientsThatLeaveTests
         return client;
     }
 
-    // Asks the server for something small until it is so: it must answer others meanwhile. The limit only keeps a broken test from hanging;
-    // a loaded machine may take long.
+    // Sends small requests until the condition holds: the server must answer other clients meanwhile. The limit only keeps a broken test
+    // from hanging; a loaded machine may take long.
     private static async Task UntilAsync(TestServer server, Func<bool> isSo)
     {
         using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(3));

@@ -2,7 +2,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
 
-/// <summary>The real server on the real tiny embedding model alone.</summary>
+/// <summary>The real server with only the real tiny embedding model.</summary>
 public sealed class EncoderServer : IAsyncLifetime
 {
     internal TestServer Server { get; } = new(null, isEncoder: true);

@@ -17,7 +17,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
 
-/// <summary>A server of an embedding model alone.</summary>
+/// <summary>A server that serves only an embedding model.</summary>
 public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderServer>
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -113,7 +113,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddLocalLlmEmbeddings(options => options.ModelPath = TestPaths.TinyM3);
         builder.Services.AddLocalLlmServer();
-        // Nobody begins to load.
+        // The model is never loaded.
         builder.Services.RemoveAll<IHostedService>();
         await using var app = builder.Build();
         app.MapLocalLlmOpenAI();
@@ -160,7 +160,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         await server.InitializeAsync();
         var stopping = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         server.App.Lifetime.ApplicationStopping.Register(stopping.SetResult);
-        // It is asked before the application may stop.
+        // These services are resolved now, because the application may stop before they are used.
         var (embedder, served, operations) = (server.Embedder, server.Services.GetRequiredService<ServedEngine>(), server.Services.GetRequiredService<OperationsEndpoints>());
         Volatile.Write(ref isBroken.Value, true);
         using var failed = await server.PostAsync("/v1/embeddings", """{"input":"a"}""", cancellationToken: Token);
@@ -244,7 +244,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         }
     }
 
-    // As a device that computes nothing any more, once the test says so.
+    // Once the test sets the flag, every step fails, as on a broken device.
     private static Func<EngineOptions, EngineOptions> Breaks(StrongBox<bool> isBroken) =>
         options => options with { DecorateEncoder = inner => new FaultyEncoder(inner, _ => Volatile.Read(ref isBroken.Value)) };
 

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
 
-/// <summary>What an exception from elsewhere says is for the log, and for nobody who sends requests.</summary>
+/// <summary>The text of a foreign exception goes to the log and never to a client.</summary>
 public sealed class InternalsTests
 {
     private const string Secret = "secret /home/somebody";
@@ -20,7 +20,7 @@ public sealed class InternalsTests
     {
         await using var server = new TestServer();
         await server.InitializeAsync();
-        // A listener of the host application that fails runs inside of the engine's handling of a token.
+        // The engine calls this listener of the host application while it handles a token; the listener throws.
         using (FailingListener(server))
         {
             using var response = await server.PostAsync(path, body, cancellationToken: TestContext.Current.CancellationToken);
@@ -65,7 +65,7 @@ public sealed class InternalsTests
         Assert.All(foreign, failure => Assert.DoesNotContain("secret", System.Text.Encoding.UTF8.GetString(ApiError.Of(failure).ToJson()), StringComparison.Ordinal));
     }
 
-    // Of this server's engine alone: other tests run beside it.
+    // Fails only for this server's engine: other tests run at the same time.
     private static MeterListener FailingListener(TestServer server)
     {
         var scope = server.Services.GetRequiredService<IModelHost<LlmEngine>>();

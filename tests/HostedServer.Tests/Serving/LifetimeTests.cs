@@ -14,7 +14,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
 
-/// <summary>From the first moment that the server listens to the last.</summary>
+/// <summary>The server from the moment that it listens until it has stopped.</summary>
 public sealed class LifetimeTests
 {
     private const string Short = """{"prompt":"Once upon a time","max_tokens":400,"ignore_eos":true,"stream":true}""";
@@ -27,7 +27,7 @@ public sealed class LifetimeTests
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddLocalLlm(options => options.ModelPath = TestPaths.TinyR1);
         builder.Services.AddLocalLlmServer();
-        // Nobody begins to load.
+        // The model is never loaded.
         builder.Services.RemoveAll<IHostedService>();
         await using var app = builder.Build();
         app.MapLocalLlmOpenAI("/api");
@@ -99,7 +99,7 @@ public sealed class LifetimeTests
         return reader;
     }
 
-    // A client must be able to read to the end; a connection that is reset would throw here.
+    // A client must be able to read to the end; a reset connection would throw here.
     private static async Task AssertEndsWithErrorAsync(StreamReader reader, string code)
     {
         var events = (await reader.ReadToEndAsync(TestContext.Current.CancellationToken)).Split("\n\n", StringSplitOptions.RemoveEmptyEntries);
@@ -123,7 +123,7 @@ public sealed class LifetimeTests
         Volatile.Write(ref dies, true);
 
         await AssertEndsWithErrorAsync(reader, "engine_dead");
-        // The exception's own text is for the log.
+        // Only the log may contain the exception's own text.
         Assert.DoesNotContain("secret", await Assert.ThrowsAsync<EngineException>(() => server.Engine.CompleteAsync(GenerationRequest.FromText("a"), TestContext.Current.CancellationToken)) is var dead ? dead.Message : "", StringComparison.Ordinal);
         await stopping.Task;
         Assert.Equal(EngineErrorKind.EngineDead, Assert.IsType<EngineException>(server.Services.GetRequiredService<LocalLlmServerLifetime>().Failure).Kind);

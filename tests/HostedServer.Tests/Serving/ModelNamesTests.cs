@@ -4,8 +4,8 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
 
-/// <summary>A request that names a served model of the wrong kind learns what that model is, what answers it, and whom to ask
-/// instead.</summary>
+/// <summary>A request may name a served model of the wrong kind. The error says what kind of model it is, which routes it serves, and which
+/// model to use instead.</summary>
 public sealed class ModelNamesTests : IClassFixture<ModelNamesTests.Both>, IClassFixture<EncoderServer>
 {
     private readonly TestServer _both;

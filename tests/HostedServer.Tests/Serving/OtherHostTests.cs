@@ -8,7 +8,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
 
-/// <summary>The server's routes in an application that has others.</summary>
+/// <summary>The server's routes in an application that has routes of its own.</summary>
 public sealed class OtherHostTests
 {
     [Fact]

@@ -12,7 +12,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
 
-/// <summary>The real server on the real tiny model in an application of its own, in this process, on a free port.</summary>
+/// <summary>The real server with the real tiny model: an application in this process that listens on a free port.</summary>
 public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
 {
     private readonly Action<LocalLlmServerOptions> _configure;
@@ -53,7 +53,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
         var engine = _engine(_isEncoder ? new() { ModelPath = TestPaths.TinyM3, Device = "cpu" } : new() { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", NumGpuBlocksOverride = 2048 });
         _app = Create(engine);
         await _app.StartAsync();
-        // Not the test's time limit: connections that are meant to hang must not end a wait early.
+        // Not a test's time limit: it must not end a request early where a connection is meant to hang.
         Client = new(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = new(_app.Urls.First()), Timeout = TimeSpan.FromMinutes(2) };
         if (!_isEncoder)
             await Services.GetRequiredService<IModelHost<LlmEngine>>().GetAsync(CancellationToken.None);
@@ -64,7 +64,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
     private WebApplication Create(EngineOptions engine)
     {
         var builder = WebApplication.CreateSlimBuilder();
-        // As the program: what clients do wrong is no warning.
+        // As in the program, a client's mistake is no warning.
         builder.Logging.ClearProviders().AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Critical);
         if (!_isEncoder)
             builder.Services.AddLocalLlm(options => (options.ModelPath, options.ConfigureEngine) = (engine.ModelPath, _ => engine));
@@ -88,7 +88,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
         app.UseCors();
         app.MapLocalLlmOpenAI();
         app.MapLocalLlmOperations();
-        // The page chats.
+        // The page needs the chat routes.
         if (_hasPage && !_isEncoder)
             app.MapLocalLlmPage();
         return app;
@@ -108,7 +108,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
         return Client.PostAsync(new Uri(path, UriKind.Relative), content, cancellationToken);
     }
 
-    /// <summary>Sends a body and reads the answer, which must be OK.</summary>
+    /// <summary>Sends a body and reads the response, whose status must be OK.</summary>
     internal async Task<JsonElement> AskAsync(string path, string json)
     {
         using var response = await PostAsync(path, json);
@@ -117,7 +117,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
         return JsonDocument.Parse(text).RootElement;
     }
 
-    /// <summary>The events of a streamed answer, <c>[DONE]</c> apart, which must be the last.</summary>
+    /// <summary>The events of a streamed response without <c>[DONE]</c>, which must be the last.</summary>
     internal async Task<List<JsonElement>> StreamAsync(string path, string json)
     {
         using var response = await PostAsync(path, json);
@@ -129,7 +129,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
         return [.. events[..^1].Select(data => JsonDocument.Parse(data).RootElement)];
     }
 
-    /// <summary>Sends bytes as they are and reads what comes until the other side ends, or nothing more comes.</summary>
+    /// <summary>Sends raw bytes and reads until the response is complete or the server closes the connection.</summary>
     internal async Task<string> RawAsync(byte[] request, bool closesWrite = false)
     {
         using var client = new TcpClient();
@@ -141,7 +141,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
         }
         catch (IOException)
         {
-            // It may refuse before it has read all.
+            // The server may refuse the request before it has read all of it.
         }
 
         if (closesWrite)
@@ -161,7 +161,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
         }
         catch (IOException)
         {
-            // Reset: what was read is what there is.
+            // The server reset the connection: return what was read so far.
         }
 
         return Encoding.UTF8.GetString(text.ToArray());
