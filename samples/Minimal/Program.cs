@@ -17,7 +17,7 @@ app.UseAuthorization();
 app.MapLocalLlmOpenAI("/v1").RequireAuthorization();
 app.Run();
 
-// The application's own authentication: whoever knows the key of the house may call.
+// The application's own authentication: a caller needs the house key.
 internal sealed class HouseKey(IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory logger, UrlEncoder encoder, IConfiguration configuration)
     : AuthenticationHandler<AuthenticationSchemeOptions>(options, logger, encoder)
 {

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag;
 
-/// <summary>The program: runs one command and turns every failure into one line and an exit code.</summary>
+/// <summary>The program: runs one command, and reports every failure as one line and an exit code.</summary>
 internal static class RagApplication
 {
     private const int Failure = 1;

@@ -4,13 +4,13 @@ namespace LocalLlm.Samples.Rag.Agent;
 
 internal enum AnswerState
 {
-    /// <summary>The documents say so, and the answer says where.</summary>
+    /// <summary>The answer comes from the documents and cites them.</summary>
     Answered,
 
-    /// <summary>The documents do not say.</summary>
+    /// <summary>The documents have no answer.</summary>
     NotFound,
 
-    /// <summary>The model said something, but named no source for it, and none says it.</summary>
+    /// <summary>The model answered without citing a source, and no source says the same.</summary>
     Unsupported,
 }
 
@@ -18,18 +18,18 @@ internal sealed record Answer
 {
     public required string Question { get; init; }
 
-    /// <summary>The question as it was searched for, where a chat gave it more words; null: as it was asked.</summary>
+    /// <summary>The question as it was searched for, if a chat rewrote it; null: as it was typed.</summary>
     public string? Standalone { get; init; }
 
-    /// <summary>With [n] behind what a source says.</summary>
+    /// <summary>The answer, with [n] after what a source says.</summary>
     public required string Text { get; init; }
 
     public required AnswerState State { get; init; }
 
-    /// <summary>Numbers of the sources that it cites.</summary>
+    /// <summary>Numbers of the sources that the answer cites.</summary>
     public required IReadOnlyList<int> Cited { get; init; }
 
-    /// <summary>What the reader should know: citations that were taken out, an answer that was withheld.</summary>
+    /// <summary>What the reader should know: that citations were removed, that an answer was withheld.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
     public IReadOnlyList<Source> Sources { get; init; } = [];

@@ -4,16 +4,18 @@ using LocalLlm.Samples.Rag.Agreement;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
-/// Carries what the last question was about (its topic) into one that needs it, by rules: a pronoun is replaced by the topic; a bare noun
-/// becomes a question for that noun of the topic, or the topic of the last question; a
-/// question that names everything stays as it is. English and Chinese.
+/// Carries the topic of the last question into a question that depends on it, by rules for English and Chinese. The topic replaces a
+/// pronoun. A
+/// bare noun becomes a question for that noun of the topic, or takes the place of the topic in the last question. A question that names
+/// everything stays as it
+/// is.
 /// </summary>
 internal static partial class CarriedQuestion
 {
     private const int MaxWords = 4;
 
-    /// <summary>What a question of a chat may mean, the likeliest first; one that stands alone means itself.</summary>
-    /// <param name="last">The question before, standing alone.</param>
+    /// <summary>What a question of a chat may mean, likeliest first; a question that stands alone means itself.</summary>
+    /// <param name="last">The previous question, standing alone.</param>
     /// <param name="question">As it was typed.</param>
     public static IReadOnlyList<string> Readings(string last, string question)
     {
@@ -28,10 +30,10 @@ internal static partial class CarriedQuestion
         return readings.Count > 0 ? [.. readings.Distinct()] : [hasLead ? bare : question];
     }
 
-    /// <summary>Whether a question points at something that it does not name, so that it means nothing without another.</summary>
+    /// <summary>Whether a question points at something without naming it, so that it cannot be understood alone.</summary>
     public static bool Points(string question) => question.Any(TermReader.IsWide) ? ChinesePointerIn(question) is not null : HasPointer(question);
 
-    /// <summary>"Thanks": nothing is asked. Nor is it by a lead alone ("And?").</summary>
+    /// <summary>Whether the text asks nothing: a courtesy ("Thanks") or a lead alone ("And?").</summary>
     private static bool IsCourtesy(string bare) => bare.TrimEnd('?', '.', '!', '？', '。', '！', '呢', ' ').Length == 0 || Courtesy().IsMatch(bare);
 
     private static List<string> English(string last, string bare, IReadOnlyList<string> topics, bool hasLead)
@@ -58,7 +60,7 @@ internal static partial class CarriedQuestion
             return hasName ? [.. other, .. asked] : [.. asked, .. other];
         }
 
-        // "And what is the color?" of the topic, but "What are the opening hours?" where the topic has none.
+        // "And what is the color?" asks about the topic; "What are the opening hours?" stands alone if the topic has none.
         var question = words + "?";
         return NounOnly().IsMatch(words) ? [.. topics.Select(topic => $"{words} of {topic}?"), question] : [];
     }
@@ -76,8 +78,9 @@ internal static partial class CarriedQuestion
         return isQuestion ? [.. asked, .. topics.Select(topic => AsChineseQuestion(topic + words)), words + "？"] : [.. asked, .. other];
     }
 
-    /// <summary>What a question is about, the likeliest first: Y of "the X of Y" and of "Y's X", else the name in it, else what stands
-    /// behind its verb; nothing where it names nothing.</summary>
+    /// <summary>What a question is about, likeliest first: Y of "the X of Y" and of "Y's X", else the name in it, else what follows its
+    /// verb; empty
+    /// if it names nothing.</summary>
     internal static IReadOnlyList<string> Topics(string question)
     {
         if (question.Any(TermReader.IsWide))
@@ -93,8 +96,9 @@ internal static partial class CarriedQuestion
         var rest = verb.Success ? words[(verb.Index + verb.Length)..] : Lead().Replace(words, "");
         if (NamesOf(rest, hasParticiple: verb.Success && !DegreeBefore().IsMatch(words[..verb.Index]), hasSubject: verb.Success) is { Count: > 0 } names)
             return names;
-        // How much of it is the name, and where the verb begins ("the scanner bought"), is seen by the documents. What has no verb
-        // ("Thanks") names nothing.
+        // The documents decide how much of it is the name, and where the verb begins ("the scanner bought"). Words without a verb
+        // ("Thanks") name
+        // nothing.
         var parts = verb.Success || TermReader.Read(words).Any(term => term.Kind == TermKind.Interrogative) ? rest.Split(' ', StringSplitOptions.RemoveEmptyEntries) : [];
         var isVerbLast = parts.Length > 1 && (verb.Value.Trim().ToLowerInvariant() is "do" or "does" or "did" || parts[^1].EndsWith("ed", StringComparison.Ordinal) || parts[^1] is "built" or "made" or "bought" or "sold" or "born" or "held");
         return Named([.. Enumerable.Range(1, parts.Length).Reverse().OrderBy(count => isVerbLast && count == parts.Length).Select(count => string.Join(' ', parts[..count])).Where(topic => TermReader.Read(topic) is [.., { HasSubstance: true }]).Take(3)]);
@@ -114,22 +118,24 @@ internal static partial class CarriedQuestion
             return [];
         var run = string.Concat(terms.TakeWhile((term, index) => term is { Kind: TermKind.Content, IsWide: true } && (index == 0 || term.Text != "多")).Select(term => term.Text));
         var behind = run.Length < terms.Count ? terms[run.Length] : default;
-        // A verb ends the run before a preposition (住在) or the question word (喜欢什么); before 的, 是 and 多 all of it is the name. A person's
-        // name has two characters, or three.
+        // A verb ends the run before a preposition (住在) or the question word (喜欢什么); before 的, 是 and 多 the whole run is the name. A
+        // person's name
+        // has two or three characters.
         int[] lengths = behind.Kind is not (TermKind.Preposition or TermKind.Interrogative) || run.Length < 3 ? [run.Length]
             : ChineseNames.BeginsWithSurname(run) ? run.Length == 3 ? [2, 3] : behind.Kind == TermKind.Preposition ? [run.Length - 1, 2, 3] : [run.Length - 2, 2, 3]
             : behind.Kind == TermKind.Preposition ? [run.Length - 1, run.Length - 2, run.Length] : [run.Length - 2, run.Length - 1, run.Length];
         return [.. lengths.Where(length => length >= 2 && length <= run.Length).Distinct().Select(length => run[..length])];
     }
 
-    /// <summary>Words with capital letters in a row, with the article before them, and a small word and a figure behind: "the Falcon
-    /// scanner", "the Harbor crane 2", "Tom Lee".</summary>
+    /// <summary>Capitalized words in a row, with the article before them and a small word and a figure after them: "the Falcon scanner",
+    /// "the
+    /// Harbor crane 2", "Tom Lee".</summary>
     private static IReadOnlyList<string> NamesOf(string words, bool hasParticiple, bool hasSubject)
     {
         foreach (var match in Name().Matches(words).AsEnumerable())
         {
             var alone = match.Groups["name"].Value;
-            // The capital of the first word is only that of a sentence.
+            // The first word is capitalized only because it begins the sentence.
             if (TermReader.Read(alone) is not [.., { HasSubstance: true }] || (match.Index == 0 && !hasSubject && FunctionWords.KindOf(alone.Split(' ')[0].ToLowerInvariant()) != TermKind.Content))
                 continue;
             var noun = match.Groups["noun"].Value;
@@ -156,7 +162,7 @@ internal static partial class CarriedQuestion
     {
         foreach (var match in ChinesePointer().Matches(words).AsEnumerable())
         {
-            // 吉他 is a guitar.
+            // Not a pronoun inside a word: 吉他 is a guitar.
             if (match.Index == 0 || match.Value[0] is '它' or '其' or '这' or '那' || !TermReader.IsWide(words[match.Index - 1]) || FunctionWords.WideAt(words, match.Index - 1) is not null)
                 return (match.Index, match.Index + match.Length);
         }
@@ -166,13 +172,14 @@ internal static partial class CarriedQuestion
 
     private static string WithTopic(string words, string topic)
     {
-        // "its color" at the end is "the color of …"; anywhere else, and before a verb ("Where does his sister live?"), "…'s color".
+        // "its color" at the end becomes "the color of …"; elsewhere, and before a verb ("Where does his sister live?"), it becomes "…'s
+        // color".
         if (OwnedToEnd().Match(words) is { Success: true } owned && !Support().IsMatch(words[..owned.Index]))
             return $"{words[..owned.Index]}the {owned.Groups["noun"].Value} of {topic}";
         return Pointed().Replace(Owned().Replace(words, _ => topic + "'s ", 1), _ => topic, 1);
     }
 
-    // Without a verb or a question word it only names what is asked for.
+    // Words without a verb or a question word only name what is asked for.
     private static string AsQuestion(string words) => TermReader.Read(words).Any(term => term.Kind is TermKind.Interrogative or TermKind.Be or TermKind.Auxiliary) ? $"{words}?" : $"What is {words}?";
 
     private static string AsChineseQuestion(string words) => TermReader.Read(words).Any(term => term.Kind == TermKind.Interrogative) || words.EndsWith('吗') ? $"{words}？" : $"{words}是什么？";

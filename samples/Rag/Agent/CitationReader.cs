@@ -6,9 +6,11 @@ using LocalLlm.Samples.Rag.Configuration;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
-/// Binds an answer to the sources that were really shown. A number that stands for none is taken out, and a sentence with figures that its
-/// source does not have is marked. Where the model wrote no number, one is given only to what a source says in the same words: a sentence
-/// of the answer that is a sentence of the source, and with it the line of the thought that chose that source ("[2] … Yes.").
+/// Matches the citations of an answer with the sources that were really shown. A number that belongs to no source is removed, and a
+/// sentence
+/// with figures that its source does not have is marked. Where the model wrote no number, an answer gets one only if each of its sentences
+/// is a
+/// sentence of a source; the line of the thought that chose a source ("[2] … Yes.") decides between several.
 /// </summary>
 internal static partial class CitationReader
 {
@@ -44,8 +46,9 @@ internal static partial class CitationReader
     });
 
     /// <summary>
-    /// For each sentence of the answer the sources that have it word for word, and of several those that the thought chose; nothing where a
-    /// sentence has none.
+    /// For each sentence of the answer, the sources that have it word for word; of several, those that the thought chose. Empty if some
+    /// sentence has
+    /// no source.
     /// </summary>
     private static IReadOnlyList<int> Quoted(string text, string thought, IReadOnlyList<Source> sources)
     {
@@ -63,7 +66,7 @@ internal static partial class CitationReader
         return [.. quoted];
     }
 
-    /// <summary>Figures of a sentence that none of the sources cited in it has.</summary>
+    /// <summary>Figures of a sentence that no source cited in it has.</summary>
     private static List<string> Doubts(string text, IReadOnlyList<Source> sources)
     {
         var doubts = new List<string>();
@@ -81,7 +84,7 @@ internal static partial class CitationReader
 
     private static IEnumerable<string> Figures(string text) => Wording.Normalized(text).Split(' ').Where(word => word.Any(char.IsDigit));
 
-    // Marks of the document's own are no words.
+    // The document's own marks are not words.
     private static string OfSource(string sentence) => Number().Replace(sentence, "");
 
     private static bool IsNotFound(string text, string notFound) => Wording.Normalized(Number().Replace(text, "")) == Wording.Normalized(notFound);

@@ -19,13 +19,13 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, Fol
     private const string Changed = "The documents have changed since they were shown, so what earlier answers were given from is not used any more.";
     private readonly AnswerOptions _options = options.Value.Answer;
 
-    /// <summary>What happens while an answer is made; the last is the <see cref="AnswerEvent.Done"/>.</summary>
+    /// <summary>Answers a question and reports what happens; the last event is <see cref="AnswerEvent.Done"/>.</summary>
     /// <param name="question">The question.</param>
-    /// <param name="conversation">Earlier turns, of which this becomes one; null: the question stands alone.</param>
-    /// <param name="cancellationToken">Ends the answer in the engine too.</param>
+    /// <param name="conversation">Earlier turns, to which this one is added; null: the question stands alone.</param>
+    /// <param name="cancellationToken">Stops the generation in the engine too.</param>
     public async IAsyncEnumerable<AnswerEvent> AskAsync(string question, Conversation? conversation = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        // A search reports from inside of the agent, so what it found joins the model's words in a channel.
+        // A search reports from inside the agent, so a channel joins what it found with the model's words.
         var events = Channel.CreateUnbounded<AnswerEvent>();
         using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var answering = AnswerAsync(question, conversation, events.Writer, left.Token);
@@ -36,7 +36,7 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, Fol
         }
         finally
         {
-            // Whoever stops listening ends the answer.
+            // If the caller stops listening, the answer is cancelled.
             await left.CancelAsync();
             await answering.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
@@ -76,7 +76,7 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, Fol
 
     private async Task<Answer> AskModelAsync(string question, Conversation? remembered, Retrieval retrieval, ChannelWriter<AnswerEvent> events, CancellationToken cancellationToken)
     {
-        // Searched for already; of what earlier turns were shown nothing is quoted again.
+        // Already searched for; sources of earlier turns are not quoted again.
         var shown = _options.Search == SearchMode.Context ? await retrieval.SearchAsync(question, cancellationToken) : [];
         var agent = CreateAgent(retrieval, shown);
         var session = remembered is null ? null : remembered.Session ??= await agent.CreateSessionAsync(cancellationToken);
@@ -95,15 +95,15 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, Fol
         }
 
         remembered?.Sources = retrieval.Sources;
-        // A model that thinks until its tokens are used up has chosen none of what it had to choose from; each has passed all checks.
+        // A model that thinks until its tokens are used up has not chosen a sentence; each of those shown has passed all checks.
         if (_options is { Quote: true, QuoteMayRefuse: false } && shown.Count > 0 && !shown.Any(source => source.Text == text.ToString()))
             text.Clear().Append(shown.MaxBy(source => source.Part.Score)!.Text);
-        // Whatever the model says of documents in which nothing was found, it is not from them.
+        // If nothing was found, whatever the model says does not come from the documents.
         var answer = retrieval.FoundNothing ? null : CitationReader.Read(question, text.ToString(), thought.ToString(), retrieval.Sources, _options) with { Hits = retrieval.Hits };
         return answer is { State: not AnswerState.NotFound } ? answer : await NotFoundAsync(question, retrieval, cancellationToken) with { Thought = thought.ToString(), Sources = answer?.Sources ?? [], Notes = answer?.Notes ?? [] };
     }
 
-    /// <summary>The refusal, with the passages that are near enough to help.</summary>
+    /// <summary>The refusal, with the passages near enough to help the reader.</summary>
     private async Task<Answer> NotFoundAsync(string question, Retrieval retrieval, CancellationToken cancellationToken)
     {
         var near = await finder.NearAsync(question, retrieval.Hits, cancellationToken);
@@ -123,14 +123,14 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, Fol
         if (_options.Quote && shown.Count > 0)
         {
             string[] choices = [.. shown.Select(source => source.Text).Concat(_options.QuoteMayRefuse ? [_options.NotFound] : []).Distinct()];
-            // The prompt has the sentences that may be quoted.
+            // The prompt already has the sentences that may be quoted.
             chat.RawRepresentationFactory = _ => new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = choices }, DescribeStructuredOutputs = false };
         }
 
         if (_options.Search != SearchMode.Context)
         {
             chat.Tools = [new SearchTool(retrieval, _options).Create()];
-            // Only the first step: the client that calls functions lets the model speak freely after it.
+            // Only the first step: the function-calling client lets the model generate freely after it.
             chat.ToolMode = _options.Search == SearchMode.Required ? ChatToolMode.RequireSpecific(SearchTool.Name) : ChatToolMode.Auto;
         }
 

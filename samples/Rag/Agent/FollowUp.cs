@@ -4,7 +4,8 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag.Agent;
 
-/// <summary>Creates a question of a chat stand alone, so that a search finds what it means: "And its color?" becomes "What is the color of
+/// <summary>Rewrites a question of a chat so that it stands alone and a search finds what it means: "And its color?" becomes "What is the
+/// color of
 /// the Falcon scanner?".</summary>
 internal sealed class FollowUp(IChatClient client, SourceFinder finder, IOptions<RagOptions> options)
 {
@@ -15,20 +16,20 @@ internal sealed class FollowUp(IChatClient client, SourceFinder finder, IOptions
 
     /// <summary>The question as it is searched for and answered.</summary>
     /// <param name="question">As it was typed.</param>
-    /// <param name="conversation">The turns before it; null or none: the question is as it is.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="conversation">The turns before it; null or empty: the question stays as it is.</param>
+    /// <param name="cancellationToken">Stops the work.</param>
     public async Task<string> StandaloneAsync(string question, Conversation? conversation, CancellationToken cancellationToken)
     {
         if (conversation is not { Turns.Count: > 0 } || _options.FollowUps == FollowUps.AsTyped)
             return question;
         if (_options.FollowUps == FollowUps.Rewritten && await RewrittenAsync(question, conversation.Turns, cancellationToken) is { } rewritten)
             return rewritten;
-        // A turn without a topic ("Thanks") leaves the topic as it was.
+        // A turn without a topic ("Thanks") does not change the topic.
         var last = conversation.Turns.LastOrDefault(turn => CarriedQuestion.Topics(turn.Question).Count > 0);
         if (last is null)
             return question;
         var readings = CarriedQuestion.Readings(last.Question, question);
-        // What a short question means is seen by what the documents say; where they say nothing, one that may stand alone does.
+        // The documents decide what a short question means. If they say nothing, a question that may stand alone stays as it is.
         foreach (var reading in readings.Count > 1 ? readings : [])
         {
             if ((await finder.FindAsync(reading, cancellationToken)).Shown.Count > 0)
@@ -38,7 +39,7 @@ internal sealed class FollowUp(IChatClient client, SourceFinder finder, IOptions
         return readings.Count > 1 && readings.Contains(question) && !CarriedQuestion.Points(question) ? question : readings[0];
     }
 
-    /// <summary>The model's wording; null: it gave none that can be used.</summary>
+    /// <summary>The model's wording; null: it gave no usable one.</summary>
     private async Task<string?> RewrittenAsync(string question, IReadOnlyList<Turn> turns, CancellationToken cancellationToken)
     {
         var prompt = $"""

@@ -1,11 +1,11 @@
 namespace LocalLlm.Samples.Rag.Agent;
 
-/// <summary>What may be asked.</summary>
+/// <summary>Checks a question that a user asks.</summary>
 internal static class QuestionText
 {
     private const int MaxLength = 4000;
 
-    /// <exception cref="RagException">It is blank or too long.</exception>
+    /// <exception cref="RagException">The question is blank or too long.</exception>
     public static void Check(string? question)
     {
         if (string.IsNullOrWhiteSpace(question))

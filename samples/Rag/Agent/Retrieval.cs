@@ -4,11 +4,13 @@ using LocalLlm.Samples.Rag.Search;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
-/// All that was found for one question, over all searches for it. Numbers go on, and what was found before keeps its number.
+/// Everything found for one question, over all its searches. Numbering continues from earlier turns, and a source that was found before
+/// keeps
+/// its number.
 /// </summary>
-/// <param name="finder">Searches.</param>
-/// <param name="earlier">What earlier turns of the conversation were shown.</param>
-/// <param name="searched">Told after each search.</param>
+/// <param name="finder">Finds sources for a query.</param>
+/// <param name="earlier">The sources that earlier turns of the conversation were shown.</param>
+/// <param name="searched">Called after each search.</param>
 internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Source> earlier, Action<Retrieval> searched)
 {
     private readonly Lock _lock = new();
@@ -16,7 +18,7 @@ internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Sourc
     private readonly List<SearchHit> _hits = [];
     private readonly Dictionary<string, IReadOnlyList<Source>> _searches = [];
 
-    /// <summary>Whether there was a search that gave the model nothing, and none that gave it something.</summary>
+    /// <summary>Whether there was a search, and no search gave the model a source.</summary>
     public bool FoundNothing
     {
         get
@@ -26,7 +28,7 @@ internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Sourc
         }
     }
 
-    /// <summary>What the model was shown, in the order of the numbers.</summary>
+    /// <summary>The sources that the model was shown, in the order of their numbers.</summary>
     public IReadOnlyList<Source> Sources
     {
         get
@@ -36,7 +38,7 @@ internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Sourc
         }
     }
 
-    /// <summary>All passages found, those too of which the model was shown nothing.</summary>
+    /// <summary>All passages found, including those of which the model was shown nothing.</summary>
     public IReadOnlyList<SearchHit> Hits
     {
         get
@@ -46,7 +48,7 @@ internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Sourc
         }
     }
 
-    /// <summary>Searches, and gives what was found, numbered. The same words are not searched for twice.</summary>
+    /// <summary>Searches and returns the numbered sources. The same query is not searched for twice.</summary>
     public async Task<IReadOnlyList<Source>> SearchAsync(string query, CancellationToken cancellationToken)
     {
         lock (_lock)
@@ -76,8 +78,9 @@ internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Sourc
     }
 
     /// <summary>
-    /// As the model reads them: a line for each, with its number. Marks of a document's own, such as [1], are not to be taken for numbers
-    /// of sources.
+    /// The sources as the model reads them: a line for each, with its number. A document's own marks, such as [1], are rewritten, so that
+    /// the model
+    /// does not take them for source numbers.
     /// </summary>
     public static string Format(IEnumerable<Source> sources) => string.Join('\n', sources.Select(source => $"[{source.Number}] {Space().Replace(OwnMark().Replace(source.Text, "($1)"), " ").Trim()}"));
 

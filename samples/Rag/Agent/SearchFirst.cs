@@ -5,8 +5,9 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
-/// Searches for the question before the model speaks, and puts question and sources into one message, as models learn it that call no
-/// tools.
+/// Searches for the question before the model generates, and puts question and sources into one message: for models that call no tools and
+/// were
+/// trained on such messages.
 /// </summary>
 internal sealed class SearchFirst(Retrieval retrieval, AnswerOptions options) : AIContextProvider
 {
@@ -19,7 +20,7 @@ internal sealed class SearchFirst(Retrieval retrieval, AnswerOptions options) : 
         return new() { Instructions = context.AIContext.Instructions, Messages = messages, Tools = context.AIContext.Tools };
     }
 
-    /// <summary>The template filled in; what looks like a placeholder in a source or a question stays as it is.</summary>
+    /// <summary>The template filled in; anything in a source or question that looks like a placeholder stays as it is.</summary>
     internal static string PromptOf(string template, string sources, string question) => string.Concat(template.Split("{sources}").Select((part, index) =>
         (index == 0 ? "" : sources) + part.Replace("{question}", question, StringComparison.Ordinal)));
 }

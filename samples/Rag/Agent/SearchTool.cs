@@ -4,7 +4,7 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Samples.Rag.Agent;
 
-/// <summary>The tool <c>search_documents</c> of one question.</summary>
+/// <summary>The tool <c>search_documents</c>, created for one question.</summary>
 internal sealed class SearchTool(Retrieval retrieval, AnswerOptions options)
 {
     public const string Name = "search_documents";

@@ -7,11 +7,12 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag.Agent;
 
-/// <summary>Chooses sentences of passages: those that may be quoted as the answer to a question, and those that are near enough to help
-/// whoever asked it.</summary>
+/// <summary>Chooses sentences of passages: those that may be quoted as the answer to a question, and those near enough to help the user who
+/// asked
+/// it.</summary>
 internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions> options)
 {
-    // Of what a question names, at least this share must be in a sentence that is shown as near.
+    // A sentence shown as near must have at least this share of what the question names.
     private const double NearShare = 0.5;
 
     private readonly SearchOptions _search = options.Value.Search;
@@ -19,8 +20,9 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
     private readonly HybridWeights _weights = options.Value.Search.Weights.ToHybridWeights();
     private readonly Synonyms _synonyms = options.Value.Search.SentenceCheck == SentenceCheck.Words ? Synonyms.Load(options.Value.Search.Synonyms) : Synonyms.None;
 
-    /// <summary>The sentences that may be quoted, in the order of their passages: each reaches the threshold itself, lies near the best,
-    /// and, where words are checked, says the question's.</summary>
+    /// <summary>The sentences that may be quoted, in the order of their passages. Each reaches the threshold, scores close to the best one
+    /// and, where
+    /// words are checked, agrees with the question's words.</summary>
     public async Task<IReadOnlyList<PassagePart>> QuotableAsync(string question, IReadOnlyList<SearchHit> hits, CancellationToken cancellationToken)
     {
         var asked = AskedQuestion.Read(question, _synonyms);
@@ -32,7 +34,7 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
         return [.. scored.TakeWhile(sentence => sentence.Score >= least).Take(_most).OrderBy(part => part.Hit.Passage.Document, StringComparer.Ordinal).ThenBy(part => part.Hit.Passage.Ordinal).ThenBy(part => part.Start)];
     }
 
-    /// <summary>The passages worth showing where nothing may be quoted.</summary>
+    /// <summary>The passages worth showing where no sentence may be quoted.</summary>
     public async Task<IReadOnlyList<SearchHit>> NearAsync(string question, IReadOnlyList<SearchHit> hits, CancellationToken cancellationToken)
     {
         var asked = AskedQuestion.Read(question, _synonyms);
@@ -53,13 +55,13 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
         var parts = sentences.ToArray();
         if (parts.Length == 0)
             return [];
-        // What a list or a table says is often named by its heading alone.
+        // Often only the heading names what a list or a table is about.
         var texts = parts.SelectMany(part => new[] { part.Text, Passage.TextToEmbed(part.Hit.Passage.Heading.Split(DocumentSection.HeadingSeparator)[^1], part.Text) }).ToArray();
         var vectors = await embedder.EmbedAsync([question, .. texts], cancellationToken, truncate: true);
         return [.. parts.Select((part, index) => part with { Score = Math.Max(Scores.Of(vectors[0], vectors[(2 * index) + 1], _weights).Hybrid, Scores.Of(vectors[0], vectors[(2 * index) + 2], _weights).Hybrid) })];
     }
 
-    /// <summary>All sentences, each once: passages say the last ones of those before them again.</summary>
+    /// <summary>All sentences, each once: a passage repeats the last sentences of the one before.</summary>
     private static IEnumerable<PassagePart> SentencesOf(IEnumerable<SearchHit> hits) => hits
         .SelectMany(hit => SentenceSplitter.Split(hit.Passage.Text).Select(sentence => PassagePart.Of(hit, sentence)))
         .Where(part => part.Text.Length > 0)
@@ -72,10 +74,10 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
 /// <param name="Text">The part.</param>
 internal sealed record PassagePart(SearchHit Hit, int Start, string Text)
 {
-    /// <summary>How well it fits the question, where that was asked.</summary>
+    /// <summary>How well it fits the question, where that was computed.</summary>
     public double Score { get; init; }
 
-    /// <summary>A range of a passage, without the blanks around it.</summary>
+    /// <summary>A range of a passage, without the white space around it.</summary>
     public static PassagePart Of(SearchHit hit, Range range)
     {
         var text = hit.Passage.Text[range];

@@ -5,8 +5,8 @@ using Microsoft.Extensions.Configuration;
 namespace LocalLlm.Samples.Rag.Configuration;
 
 /// <summary>
-/// Where settings come from, the later over the earlier: appsettings.json, appsettings.MODEL.json of the chat model and of the embedding
-/// model (a prompt fits a model, and so does a threshold), the environment (<c>Rag__Search__Passages=3</c>), the command line.
+/// Builds the configuration. Later sources override earlier ones: appsettings.json, appsettings.MODEL.json of the chat model and of the
+/// embedding model (a prompt fits one model, and so does a threshold), the environment (<c>Rag__Search__Passages=3</c>), the command line.
 /// </summary>
 internal static class RagConfiguration
 {
@@ -27,7 +27,7 @@ internal static class RagConfiguration
             .Build();
         if (SettingNames.FaultsOf(configuration).ToArray() is { Length: > 0 } faults)
             throw new RagException(string.Join(" ", faults.Select(fault => fault + ".")));
-        // The folder comes before the store, which may be named by it.
+        // The documents folder comes before the store, because the store's path may contain its name.
         string[] paths = [ChatModel, EmbeddingModel, DocumentsFolder, "Rag:Store:Path", "Rag:Search:Synonyms"];
         foreach (var key in paths.Where(key => !string.IsNullOrEmpty(configuration[key])))
         {
@@ -39,7 +39,7 @@ internal static class RagConfiguration
     }
 
     /// <summary>
-    /// Two folders of one name are told apart by a few digits of a hash of their full paths: each has a store of its own.
+    /// The folder's name, and a few digits of a hash of its full path, so that two folders of one name have different stores.
     /// </summary>
     private static string NameOfFolder(string? folder)
     {
@@ -51,10 +51,10 @@ internal static class RagConfiguration
 
     private static IConfigurationBuilder Builder() => new ConfigurationBuilder().SetBasePath(AppContext.BaseDirectory).AddJsonFile("appsettings.json");
 
-    /// <summary>The last part of a folder or of <c>org/name</c>.</summary>
+    /// <summary>The last part of a folder's path or of <c>org/name</c>.</summary>
     private static string NameOf(string? model) => Path.GetFileName(model?.TrimEnd('/', '\\')) is { Length: > 0 } name ? name : "none";
 
-    /// <summary>A path that starts like one of this repository's folders works from any directory; all else is left as it is.</summary>
+    /// <summary>A path that starts like one of this repository's folders works from any directory; any other path is unchanged.</summary>
     internal static string InRepository(string path)
     {
         if (Path.IsPathRooted(path) || Path.Exists(path) || path.Split('/')[0] is not ("models" or "samples" or "artifacts"))

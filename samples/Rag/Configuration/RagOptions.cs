@@ -22,27 +22,28 @@ internal sealed class RagOptions
 
 internal sealed class DocumentOptions
 {
-    /// <summary>A folder; it is read with those below it.</summary>
+    /// <summary>The folder that is read, with its subfolders.</summary>
     public string Folder { get; set; } = "";
 
     public int MaxFileBytes { get; set; } = 64 << 20;
 
     public int MaxPdfPages { get; set; } = 2000;
 
-    /// <summary>While a program runs, the folder is looked at before an answer, at most this often: what has changed is ingested first. 0:
-    /// before every answer.</summary>
+    /// <summary>While a program runs, the folder is checked before an answer, at most this often, and what has changed is ingested first.
+    /// 0: before
+    /// every answer.</summary>
     public TimeSpan RefreshInterval { get; set; } = TimeSpan.Zero;
 
-    /// <summary>How long one document may take to read: a hostile one can keep a parser busy for ever.</summary>
+    /// <summary>How long reading one document may take: a hostile document can keep a parser busy forever.</summary>
     public TimeSpan ReadTimeout { get; set; } = TimeSpan.FromSeconds(60);
 }
 
 internal sealed class ChunkingOptions
 {
-    /// <summary>Most tokens of a passage, by the embedding model's tokenizer, special ones and the heading included.</summary>
+    /// <summary>Max tokens of a passage by the embedding model's tokenizer, including special tokens and the heading.</summary>
     public int MaxTokens { get; set; } = 320;
 
-    /// <summary>Up to this many tokens of whole sentences are said again at the start of the next passage.</summary>
+    /// <summary>Up to this many tokens of whole sentences are repeated at the start of the next passage.</summary>
     public int OverlapTokens { get; set; } = 48;
 
     /// <summary>Whether the headings above a passage are embedded with it: they say what its sentences are about.</summary>
@@ -52,24 +53,24 @@ internal sealed class ChunkingOptions
 /// <summary>Who writes the questions that a passage answers.</summary>
 internal enum QuestionMethod
 {
-    /// <summary>The model writes pairs freely, in JSON that a schema keeps in form.</summary>
+    /// <summary>The model writes pairs freely, in JSON that follows a schema.</summary>
     Written,
 
-    /// <summary>The model chooses words of a sentence for "What is …?" and answers it: for models too small to write.</summary>
+    /// <summary>The model chooses words of a sentence for "What is …?" and answers that question: for models too small to write.</summary>
     Chosen,
 }
 
 internal sealed class QuestionOptions
 {
-    /// <summary>Question–answer pairs asked of the chat model for each passage; 0: none are made.</summary>
+    /// <summary>Question–answer pairs that the chat model is asked to write for each passage; 0: none.</summary>
     public int PerPassage { get; set; } = 3;
 
     public QuestionMethod Method { get; set; } = QuestionMethod.Written;
 
-    /// <summary>A question must fit the sentence of its answer by this score at least, or the pair is dropped.</summary>
+    /// <summary>A pair is dropped unless its question scores at least this against the sentence of its answer.</summary>
     public double Threshold { get; set; } = 0.4;
 
-    /// <summary>Passages that the chat model works on at once.</summary>
+    /// <summary>How many passages the chat model works on at once.</summary>
     public int Concurrency { get; set; } = 16;
 }
 
@@ -84,12 +85,13 @@ internal sealed class StoreOptions
     public StoreKind Kind { get; set; } = StoreKind.Sqlite;
 
     /// <summary>
-    /// The file of an SQLite store; <c>{model}</c> becomes the embedding model's name, <c>{documents}</c> that of the documents folder with
-    /// a short hash of its full path.
+    /// The file of an SQLite store; <c>{model}</c> becomes the embedding model's name, <c>{documents}</c> the name of the documents folder
+    /// and a
+    /// short hash of its full path.
     /// </summary>
     public string Path { get; set; } = "";
 
-    /// <summary>For PostgreSQL, as Npgsql takes it.</summary>
+    /// <summary>For PostgreSQL, in Npgsql's format.</summary>
     public string ConnectionString { get; set; } = "";
 
     /// <summary>The PostgreSQL schema that holds the tables.</summary>
@@ -99,10 +101,10 @@ internal sealed class StoreOptions
 /// <summary>What makes a sentence good enough to be shown to the model and quoted.</summary>
 internal enum SentenceCheck
 {
-    /// <summary>Its score: for embedding models that tell apart what they were not trained on.</summary>
+    /// <summary>Its score: for embedding models that can tell apart what they were not trained on.</summary>
     Score,
 
-    /// <summary>Its score, and that it says the question's own words as one phrase: for small embedding models.</summary>
+    /// <summary>Its score, and that it has the question's own words as one phrase: for small embedding models.</summary>
     Words,
 }
 
@@ -110,13 +112,13 @@ internal sealed class SearchOptions
 {
     public WeightOptions Weights { get; set; } = new();
 
-    /// <summary>Passages with a lower hybrid score are not shown to anyone.</summary>
+    /// <summary>Passages with a lower hybrid score are dropped.</summary>
     public double Threshold { get; set; } = 0.4;
 
     /// <summary>Passages must reach this share of the best one's score.</summary>
     public double RelativeThreshold { get; set; } = 0.7;
 
-    /// <summary>Where the model is shown sentences: each of them must score as much.</summary>
+    /// <summary>Where the model is shown sentences: the minimum score of each.</summary>
     public double SentenceThreshold { get; set; } = 0.5;
 
     /// <summary>Where the model is shown sentences: each must reach this share of the best one's score.</summary>
@@ -127,14 +129,14 @@ internal sealed class SearchOptions
     /// <summary>A file with words that ask for the same, for <see cref="SentenceCheck.Words"/>; empty: none.</summary>
     public string Synonyms { get; set; } = "";
 
-    /// <summary>Under "the context does not say" a passage is shown only if one of its sentences scores as much: less is of no use to the
+    /// <summary>Under "the context does not say" a passage is shown only if one of its sentences reaches this score: less does not help the
     /// reader.</summary>
     public double NearThreshold { get; set; } = 0.5;
 
     /// <summary>Passages taken from the dense search and from the sparse one; late interaction ranks their union.</summary>
     public int Candidates { get; set; } = 50;
 
-    /// <summary>Most passages shown.</summary>
+    /// <summary>Max passages shown.</summary>
     public int Passages { get; set; } = 5;
 }
 
@@ -155,7 +157,7 @@ internal enum SearchMode
     /// <summary>The model decides when to call the tool, and with which words.</summary>
     Tool,
 
-    /// <summary>As <see cref="Tool"/>, but its first step must be a call: a grammar sees to it.</summary>
+    /// <summary>As <see cref="Tool"/>, but a grammar makes the model's first step a call.</summary>
     Required,
 
     /// <summary>The question is searched for before the model speaks: for models that do not call tools well.</summary>
@@ -168,17 +170,17 @@ internal enum SourceForm
     /// <summary>Whole passages, numbered.</summary>
     Passages,
 
-    /// <summary>The sentences of them that fit the question best, numbered: for models that lose their way in more.</summary>
+    /// <summary>The sentences that fit the question best, numbered: for models that whole passages confuse.</summary>
     Sentences,
 }
 
-/// <summary>Who makes a question of a chat stand alone.</summary>
+/// <summary>How a question of a chat becomes one that stands alone.</summary>
 internal enum FollowUps
 {
-    /// <summary>Nobody: it is searched for as it was typed.</summary>
+    /// <summary>It stays as it was typed.</summary>
     AsTyped,
 
-    /// <summary>Rules carry what the last question was about into it: for models too small to rewrite.</summary>
+    /// <summary>Rules carry the topic of the last question into it: for models too small to rewrite.</summary>
     Carried,
 
     /// <summary>The chat model rewrites it; where that fails, the rules do.</summary>
@@ -191,7 +193,7 @@ internal sealed class AnswerOptions
 
     public SourceForm Sources { get; set; } = SourceForm.Passages;
 
-    /// <summary>Most sentences shown to the model where <see cref="Sources"/> are sentences.</summary>
+    /// <summary>Max sentences shown to the model where <see cref="Sources"/> are sentences.</summary>
     public int Sentences { get; set; } = 4;
 
     /// <summary>Instructions for the agent; empty: none.</summary>
@@ -200,27 +202,27 @@ internal sealed class AnswerOptions
     /// <summary>The user's message where the search comes first, with <c>{sources}</c> and <c>{question}</c>.</summary>
     public string Prompt { get; set; } = "Context:\n{sources}\n\nQuestion: {question}";
 
-    /// <summary>What is said, and what the model is instructed to say, where the documents have no answer.</summary>
+    /// <summary>The answer where the documents have none; the model is instructed to use these words too.</summary>
     public string NotFound { get; set; } = "The context does not say.";
 
     /// <summary>
-    /// Whether the answer can only be one of the sentences shown, or <see cref="NotFound"/>: the model chooses, and a grammar keeps it to
-    /// it. Where the search comes first and sentences are shown; for models that are too small to copy names and figures that they have not
-    /// learned.
+    /// Whether the answer can only be one of the sentences shown, or <see cref="NotFound"/>: the model chooses under a grammar. Requires
+    /// that the
+    /// search comes first and sentences are shown. For models that are too small to copy names and figures that they have not learned.
     /// </summary>
     public bool Quote { get; set; }
 
-    /// <summary>With <see cref="Quote"/>: whether the model may say <see cref="NotFound"/> though a sentence has passed every
+    /// <summary>With <see cref="Quote"/>: whether the model may answer <see cref="NotFound"/> although a sentence has passed every
     /// check.</summary>
     public bool QuoteMayRefuse { get; set; } = true;
 
-    /// <summary>Whether an answer that cites nothing, and that no passage shown says, is withheld.</summary>
+    /// <summary>Whether an answer is withheld if it cites nothing and no passage shown says the same.</summary>
     public bool WithholdUnsupported { get; set; }
 
     /// <summary>Whether the model reads the earlier turns of a chat.</summary>
     public bool Remember { get; set; } = true;
 
-    /// <summary>How a question of a chat that needs the ones before it ("And its color?") becomes one that can be searched for.</summary>
+    /// <summary>How a question of a chat that depends on earlier ones ("And its color?") becomes one that can be searched for.</summary>
     public FollowUps FollowUps { get; set; } = FollowUps.Rewritten;
 
     public int MaxTokens { get; set; } = 2048;

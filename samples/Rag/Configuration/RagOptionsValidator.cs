@@ -5,7 +5,7 @@ namespace LocalLlm.Samples.Rag.Configuration;
 /// <summary>Finds everything that is wrong with the section <c>Rag</c>, in one go.</summary>
 internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
 {
-    // Far beyond any use, and sums of such weights and their scores stay numbers.
+    // Far above any useful weight, and still small enough that sums of weighted scores stay finite.
     private const double MaxWeight = 1000;
 
     public ValidateOptionsResult Validate(string? name, RagOptions options)
@@ -47,7 +47,7 @@ internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
         RequireName(options.Answer.FollowUps, "Answer:FollowUps");
         return faults.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.Select(fault => $"{RagOptions.SectionName}:{fault}."));
 
-        // A number is bound to any enumeration, whether it stands for something or not.
+        // Binding accepts any number for an enumeration, even one that has no name.
         void RequireName<T>(T value, string key)
             where T : struct, Enum => Require(Enum.IsDefined(value), $"{key} is {value}; allowed: {string.Join(", ", Enum.GetNames<T>())}");
 

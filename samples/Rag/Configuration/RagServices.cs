@@ -13,11 +13,11 @@ namespace LocalLlm.Samples.Rag.Configuration;
 
 internal static class RagServices
 {
-    /// <summary>Everything from a document to an answer.</summary>
+    /// <summary>Registers everything from reading documents to answering.</summary>
     /// <param name="services">Where to register.</param>
     /// <param name="configuration">The sections <c>Rag</c>, <c>LocalLlm</c> and <c>LocalLlmEmbeddings</c>.</param>
     /// <param name="withChatModel">Whether a chat model is loaded: searching needs none.</param>
-    /// <param name="log">Told what is ingested; null: nobody is.</param>
+    /// <param name="log">Receives the report of what is ingested; null: no report.</param>
     public static IServiceCollection AddRag(this IServiceCollection services, IConfiguration configuration, bool withChatModel = true, TextWriter? log = null)
     {
         services.AddSingleton(configuration);

@@ -7,8 +7,9 @@ using Microsoft.Extensions.Configuration;
 namespace LocalLlm.Samples.Rag.Configuration;
 
 /// <summary>
-/// Finds settings that nothing reads, and values of another type, before they are bound: binding passes some of them over, and tells of the
-/// others in .NET's words. The sections' classes say what there is.
+/// Finds unknown settings, and values of the wrong type, before binding. Binding ignores some of these faults and reports the others in
+/// .NET's
+/// words. The classes of the sections define which settings exist.
 /// </summary>
 internal static class SettingNames
 {
@@ -19,7 +20,7 @@ internal static class SettingNames
         ["LocalLlmEmbeddings"] = typeof(LocalLlmEmbeddingsOptions),
     };
 
-    /// <summary>What is wrong with a key of the command line; null: nothing.</summary>
+    /// <summary>The fault of a key of the command line; null: none.</summary>
     public static string? FaultOfKey(string key)
     {
         var parts = key.Split(':');
@@ -28,12 +29,12 @@ internal static class SettingNames
         return Find(section, parts[0], parts.AsSpan(1)).Fault;
     }
 
-    /// <summary>All that is wrong with the section <c>Rag</c>, wherever it comes from.</summary>
+    /// <summary>All faults of the section <c>Rag</c>, whatever source they come from.</summary>
     public static IEnumerable<string> FaultsOf(IConfiguration configuration)
     {
         foreach (var (key, value) in configuration.GetSection(RagOptions.SectionName).AsEnumerable(makePathsRelative: true).OrderBy(setting => setting.Key, StringComparer.Ordinal))
         {
-            // A section has no value of its own, but for one that was given by mistake.
+            // A section has no value of its own unless one was given by mistake.
             if (value is null)
                 continue;
             var (type, fault) = Find(typeof(RagOptions), RagOptions.SectionName, key.Split(':'));
@@ -62,7 +63,7 @@ internal static class SettingNames
 
     private static string Names(Type section) => string.Join(", ", Properties(section).Select(property => property.Name));
 
-    // Code that is called back is set by code alone.
+    // Delegates can only be set in code.
     private static IEnumerable<PropertyInfo> Properties(Type section) => section.GetProperties().Where(property => property.CanWrite && !property.PropertyType.IsAssignableTo(typeof(Delegate)));
 
     private static bool IsValue(Type type, string value)
