@@ -5,10 +5,8 @@ namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
 /// Carries the topic of the last question into a question that depends on it, by rules for English and Chinese. The topic replaces a
-/// pronoun. A
-/// bare noun becomes a question for that noun of the topic, or takes the place of the topic in the last question. A question that names
-/// everything stays as it
-/// is.
+/// pronoun. A bare noun becomes a question for that noun of the topic, or takes the place of the topic in the last question. A question
+/// that names everything stays as it is.
 /// </summary>
 internal static partial class CarriedQuestion
 {
@@ -79,8 +77,7 @@ internal static partial class CarriedQuestion
     }
 
     /// <summary>What a question is about, likeliest first: Y of "the X of Y" and of "Y's X", else the name in it, else what follows its
-    /// verb; empty
-    /// if it names nothing.</summary>
+    /// verb; empty if it names nothing.</summary>
     internal static IReadOnlyList<string> Topics(string question)
     {
         if (question.Any(TermReader.IsWide))
@@ -97,8 +94,7 @@ internal static partial class CarriedQuestion
         if (NamesOf(rest, hasParticiple: verb.Success && !DegreeBefore().IsMatch(words[..verb.Index]), hasSubject: verb.Success) is { Count: > 0 } names)
             return names;
         // The documents decide how much of it is the name, and where the verb begins ("the scanner bought"). Words without a verb
-        // ("Thanks") name
-        // nothing.
+        // ("Thanks") name nothing.
         var parts = verb.Success || TermReader.Read(words).Any(term => term.Kind == TermKind.Interrogative) ? rest.Split(' ', StringSplitOptions.RemoveEmptyEntries) : [];
         var isVerbLast = parts.Length > 1 && (verb.Value.Trim().ToLowerInvariant() is "do" or "does" or "did" || parts[^1].EndsWith("ed", StringComparison.Ordinal) || parts[^1] is "built" or "made" or "bought" or "sold" or "born" or "held");
         return Named([.. Enumerable.Range(1, parts.Length).Reverse().OrderBy(count => isVerbLast && count == parts.Length).Select(count => string.Join(' ', parts[..count])).Where(topic => TermReader.Read(topic) is [.., { HasSubstance: true }]).Take(3)]);
@@ -119,8 +115,7 @@ internal static partial class CarriedQuestion
         var run = string.Concat(terms.TakeWhile((term, index) => term is { Kind: TermKind.Content, IsWide: true } && (index == 0 || term.Text != "多")).Select(term => term.Text));
         var behind = run.Length < terms.Count ? terms[run.Length] : default;
         // A verb ends the run before a preposition (住在) or the question word (喜欢什么); before 的, 是 and 多 the whole run is the name. A
-        // person's name
-        // has two or three characters.
+        // person's name has two or three characters.
         int[] lengths = behind.Kind is not (TermKind.Preposition or TermKind.Interrogative) || run.Length < 3 ? [run.Length]
             : ChineseNames.BeginsWithSurname(run) ? run.Length == 3 ? [2, 3] : behind.Kind == TermKind.Preposition ? [run.Length - 1, 2, 3] : [run.Length - 2, 2, 3]
             : behind.Kind == TermKind.Preposition ? [run.Length - 1, run.Length - 2, run.Length] : [run.Length - 2, run.Length - 1, run.Length];
@@ -128,8 +123,7 @@ internal static partial class CarriedQuestion
     }
 
     /// <summary>Capitalized words in a row, with the article before them and a small word and a figure after them: "the Falcon scanner",
-    /// "the
-    /// Harbor crane 2", "Tom Lee".</summary>
+    /// "the Harbor crane 2", "Tom Lee".</summary>
     private static IReadOnlyList<string> NamesOf(string words, bool hasParticiple, bool hasSubject)
     {
         foreach (var match in Name().Matches(words).AsEnumerable())

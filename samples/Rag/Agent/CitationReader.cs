@@ -7,10 +7,8 @@ namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
 /// Matches the citations of an answer with the sources that were really shown. A number that belongs to no source is removed, and a
-/// sentence
-/// with figures that its source does not have is marked. Where the model wrote no number, an answer gets one only if each of its sentences
-/// is a
-/// sentence of a source; the line of the thought that chose a source ("[2] … Yes.") decides between several.
+/// sentence with figures that its source does not have is marked. Where the model wrote no number, an answer gets one only if each of its
+/// sentences is a sentence of a source; the line of the thought that chose a source ("[2] … Yes.") decides between several.
 /// </summary>
 internal static partial class CitationReader
 {
@@ -47,8 +45,7 @@ internal static partial class CitationReader
 
     /// <summary>
     /// For each sentence of the answer, the sources that have it word for word; of several, those that the thought chose. Empty if some
-    /// sentence has
-    /// no source.
+    /// sentence has no source.
     /// </summary>
     private static IReadOnlyList<int> Quoted(string text, string thought, IReadOnlyList<Source> sources)
     {

@@ -5,8 +5,7 @@ using Microsoft.Extensions.Options;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>Rewrites a question of a chat so that it stands alone and a search finds what it means: "And its color?" becomes "What is the
-/// color of
-/// the Falcon scanner?".</summary>
+/// color of the Falcon scanner?".</summary>
 internal sealed class FollowUp(IChatClient client, SourceFinder finder, IOptions<RagOptions> options)
 {
     private const int TurnsRead = 4;

@@ -5,8 +5,7 @@ namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
 /// Everything found for one question, over all its searches. Numbering continues from earlier turns, and a source that was found before
-/// keeps
-/// its number.
+/// keeps its number.
 /// </summary>
 /// <param name="finder">Finds sources for a query.</param>
 /// <param name="earlier">The sources that earlier turns of the conversation were shown.</param>
@@ -79,8 +78,7 @@ internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Sourc
 
     /// <summary>
     /// The sources as the model reads them: a line for each, with its number. A document's own marks, such as [1], are rewritten, so that
-    /// the model
-    /// does not take them for source numbers.
+    /// the model does not take them for source numbers.
     /// </summary>
     public static string Format(IEnumerable<Source> sources) => string.Join('\n', sources.Select(source => $"[{source.Number}] {Space().Replace(OwnMark().Replace(source.Text, "($1)"), " ").Trim()}"));
 

@@ -6,8 +6,7 @@ namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
 /// Searches for the question before the model generates, and puts question and sources into one message: for models that call no tools and
-/// were
-/// trained on such messages.
+/// were trained on such messages.
 /// </summary>
 internal sealed class SearchFirst(Retrieval retrieval, AnswerOptions options) : AIContextProvider
 {

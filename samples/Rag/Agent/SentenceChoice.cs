@@ -8,8 +8,7 @@ using Microsoft.Extensions.Options;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>Chooses sentences of passages: those that may be quoted as the answer to a question, and those near enough to help the user who
-/// asked
-/// it.</summary>
+/// asked it.</summary>
 internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions> options)
 {
     // A sentence shown as near must have at least this share of what the question names.
@@ -21,8 +20,7 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
     private readonly Synonyms _synonyms = options.Value.Search.SentenceCheck == SentenceCheck.Words ? Synonyms.Load(options.Value.Search.Synonyms) : Synonyms.None;
 
     /// <summary>The sentences that may be quoted, in the order of their passages. Each reaches the threshold, scores close to the best one
-    /// and, where
-    /// words are checked, agrees with the question's words.</summary>
+    /// and, where words are checked, agrees with the question's words.</summary>
     public async Task<IReadOnlyList<PassagePart>> QuotableAsync(string question, IReadOnlyList<SearchHit> hits, CancellationToken cancellationToken)
     {
         var asked = AskedQuestion.Read(question, _synonyms);

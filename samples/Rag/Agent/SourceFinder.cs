@@ -17,8 +17,7 @@ internal sealed class SourceFinder(HybridSearch search, SentenceChoice sentences
         if (_answer.Sources == SourceForm.Passages)
             return new(hits, [.. hits.Select(PassagePart.Whole)]);
         // Checking words is so fast and so strict that every candidate can be checked: a small model may give a passage a low score because
-        // it has not
-        // learned its words.
+        // it has not learned its words.
         var shown = await sentences.QuotableAsync(query, _check == SentenceCheck.Words ? ranked : hits, cancellationToken);
         if (shown.Count == 0)
             return new(await NearAsync(query, hits, cancellationToken), []);

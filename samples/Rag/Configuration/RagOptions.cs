@@ -30,8 +30,7 @@ internal sealed class DocumentOptions
     public int MaxPdfPages { get; set; } = 2000;
 
     /// <summary>While a program runs, the folder is checked before an answer, at most this often, and what has changed is ingested first.
-    /// 0: before
-    /// every answer.</summary>
+    /// 0: before every answer.</summary>
     public TimeSpan RefreshInterval { get; set; } = TimeSpan.Zero;
 
     /// <summary>How long reading one document may take: a hostile document can keep a parser busy forever.</summary>
@@ -86,8 +85,7 @@ internal sealed class StoreOptions
 
     /// <summary>
     /// The file of an SQLite store; <c>{model}</c> becomes the embedding model's name, <c>{documents}</c> the name of the documents folder
-    /// and a
-    /// short hash of its full path.
+    /// and a short hash of its full path.
     /// </summary>
     public string Path { get; set; } = "";
 
@@ -207,8 +205,8 @@ internal sealed class AnswerOptions
 
     /// <summary>
     /// Whether the answer can only be one of the sentences shown, or <see cref="NotFound"/>: the model chooses under a grammar. Requires
-    /// that the
-    /// search comes first and sentences are shown. For models that are too small to copy names and figures that they have not learned.
+    /// that the search comes first and sentences are shown. For models that are too small to copy names and figures that they have not
+    /// learned.
     /// </summary>
     public bool Quote { get; set; }
 

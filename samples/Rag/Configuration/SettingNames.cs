@@ -8,8 +8,7 @@ namespace LocalLlm.Samples.Rag.Configuration;
 
 /// <summary>
 /// Finds unknown settings, and values of the wrong type, before binding. Binding ignores some of these faults and reports the others in
-/// .NET's
-/// words. The classes of the sections define which settings exist.
+/// .NET's words. The classes of the sections define which settings exist.
 /// </summary>
 internal static class SettingNames
 {
