@@ -4,11 +4,11 @@ namespace LocalLlm.Bench;
 
 /// <summary>A question that the trained tiny models know how to answer.</summary>
 /// <param name="Kind">What it is about.</param>
-/// <param name="Question">As a user asks it.</param>
-/// <param name="Answer">What must stand after the thought, exactly.</param>
+/// <param name="Question">The question as a user asks it.</param>
+/// <param name="Answer">The exact text that must follow the thought.</param>
 internal sealed record AnswerTask(string Kind, string Question, string Answer);
 
-/// <summary>Questions like those that the tiny models were trained on, the same for the same seed.</summary>
+/// <summary>Questions like those that the tiny models were trained on; the same seed gives the same questions.</summary>
 internal static class AnswerTasks
 {
     private static readonly string[] s_words =
@@ -34,7 +34,7 @@ internal static class AnswerTasks
         ("speed", "km/h"), ("length", "meters"), ("weight", "kg"), ("pressure", "bar"),
     ];
 
-    /// <summary>So many of each kind.</summary>
+    /// <summary>Creates <paramref name="count"/> tasks of each kind.</summary>
     public static IReadOnlyList<AnswerTask> Create(int count, int seed)
     {
         var random = new Random(seed);

@@ -9,9 +9,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Attention over all layers of a shape, and over latent vectors, on a GPU, on 8-bit floats in the KV cache beside those of the
-/// computation: decode steps and what stores their tokens, recorded, with the rate at which the cache is read beside that at which the card
-/// copies; and chunks of prompts behind a cached prefix.
+/// Attention on a GPU over all layers of a shape, and over latent vectors: 8-bit floats in the KV cache compared with the computation's own
+/// type. Times decode steps and the kernels that store their tokens, both recorded in graphs, and compares the rate of reading the cache
+/// with the card's copy rate. Also times chunks of prompts after a cached prefix.
 /// </summary>
 internal static class CardKvCacheSpeed
 {
@@ -20,15 +20,15 @@ internal static class CardKvCacheSpeed
     private const int LatentLayers = 61; // DeepSeek-V3's
     private const long MaxCacheBytes = 24L << 30;
 
-    // What a layer does with tokens of a step, or a chunk of one prompt, whose inputs were created once.
+    // What a layer computes for the tokens of a step or for a chunk of one prompt; the inputs are created once.
     private sealed record Step(Action<KvLayerCache> Attend, Action<KvLayerCache> Store);
 
     /// <summary>Prints medians over rounds, for 1, 8, 32 and 128 sequences.</summary>
-    /// <param name="device">Such as <c>cuda:0</c>.</param>
-    /// <param name="shape">Whose heads and layers.</param>
-    /// <param name="dtype">Of the computation.</param>
-    /// <param name="context">Positions that every token sees.</param>
-    /// <param name="rounds">How often, both caches in every round.</param>
+    /// <param name="device">The GPU, such as <c>cuda:0</c>.</param>
+    /// <param name="shape">Gives the numbers of heads and layers.</param>
+    /// <param name="dtype">Type of the computation.</param>
+    /// <param name="context">Positions that every token attends to.</param>
+    /// <param name="rounds">Number of rounds; every round measures both caches.</param>
     public static void Run(string device, ModelShape shape, string dtype, int context, int rounds)
     {
         TorchLibrary.EnsureLoaded();
@@ -51,10 +51,10 @@ internal static class CardKvCacheSpeed
                 cache => ops.RotaryAndCache(qkv, rotary, cache, step, attention));
         });
 
-        // In float32 plain operations compute it, which read the step on the host.
+        // In float32, latent attention runs as plain operations that read the step on the host.
         if (type == ScalarType.Float32)
             return;
-        // Of a rank of eight, and of one card.
+        // The heads of one rank of eight, and of one card alone.
         foreach (var heads in (int[])[16, 128])
         {
             var latent = KvCacheSpeed.Latent with { Heads = heads };
@@ -86,7 +86,7 @@ internal static class CardKvCacheSpeed
     {
         using var scope = NewDisposeScope();
         var blocks = sequences * KvCacheSpeed.Blocks(context);
-        // So many that no cache of the card's holds them, and that they fit.
+        // As many layers as fit in memory, so that the card's own cache cannot hold them.
         var layers = (int)Math.Clamp(MaxCacheBytes / new KvCacheSpec([spec]).BlockBytes(ops, type) / blocks, 1, allLayers);
         var model = new KvCacheSpec([.. Enumerable.Repeat(spec, layers)]);
         using var decode = KvCacheSpeed.Step(context, sequences);
@@ -127,7 +127,7 @@ internal static class CardKvCacheSpeed
         Console.WriteLine($"{sequences,4} sequences: {string.Join("; ", results)}");
     }
 
-    // Microseconds a layer of the last tokens of one sequence. Not recorded: libtorch's flash attention allocates.
+    // Microseconds per layer for the last tokens of one sequence. Not recorded in a graph: libtorch's flash attention allocates memory.
     private static double Chunk(CudaOps ops, IReadOnlyList<KvLayerCache> caches, int context, Func<AttentionMetadata, Step> prepare)
     {
         using var scope = NewDisposeScope();

@@ -10,8 +10,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Decode steps and prompts of a model over several cards, in this process or behind <c>localllm serve</c>, beside their floor: what a card
-/// has to read over the rate of a copy, and the sums between the cards, both measured in the same run.
+/// Decode steps and prompts of a model over several cards, in this process or behind <c>localllm serve</c>, compared with their floor: the
+/// bytes that a card has to read divided by the copy rate, plus the sums between the cards. The copy rate and the sums are measured in the
+/// same run.
 /// </summary>
 internal static class CardSpeed
 {
@@ -159,7 +160,7 @@ internal static class CardSpeed
 
     private static void Print(FormattableString line) => Console.WriteLine(line.ToString(CultureInfo.InvariantCulture));
 
-    // Something that answers; it owns what it comes from.
+    // A model that completes prompts, in this process or in a server; owns its engine or server.
     private sealed class Model(Func<int[], int, Task> complete, IAsyncDisposable owned) : IAsyncDisposable
     {
         public Task CompleteAsync(int[] prompt, int tokens) => complete(prompt, tokens);
@@ -167,6 +168,6 @@ internal static class CardSpeed
         public ValueTask DisposeAsync() => owned.DisposeAsync();
     }
 
-    // Bytes and operations per second of a card, and seconds of a sum by its rows.
+    // Bytes and operations per second of a card, and seconds of a sum by its number of rows.
     private sealed record Limits(double Bytes, double Operations, IReadOnlyDictionary<int, double> Sums);
 }

@@ -11,8 +11,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// What the residual stream's sum over ranks costs inside a graph, by our own kernels and by NCCL. Limits, measured in the same run: a
-/// kernel that takes as many rows and waits for nobody, and the bytes that cross at the rate of a copy (two passes over them on one card).
+/// What the residual stream's sum over ranks costs inside a graph, with our own kernels and with NCCL. Two limits are measured in the same
+/// run: a kernel over as many rows that waits for no other rank, and a copy of the bytes that cross (on one card, two passes over them).
 /// </summary>
 internal static class CollectiveSpeed
 {
@@ -26,7 +26,7 @@ internal static class CollectiveSpeed
     private static readonly int[] Rows = [1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096];
 
     /// <summary>Prints a table.</summary>
-    /// <param name="cards">1: two ranks on one card; otherwise a rank on each of so many.</param>
+    /// <param name="cards">1: two ranks on one card; above 1: one rank on each of that many cards.</param>
     public static void Run(int cards)
     {
         var lines = OnRanks(cards, (ops, gate, sums) => Rows.Select(rows => Measure(ops, gate, rows, sums)).ToList());
@@ -38,10 +38,10 @@ internal static class CollectiveSpeed
     }
 
     /// <summary>
-    /// Seconds of one addition of all ranks' parts to the residual stream, by the way that is the fastest at each number of rows.
+    /// Seconds that adding all ranks' parts to the residual stream takes, with the fastest method at each number of rows.
     /// </summary>
-    /// <param name="cards">A rank on each.</param>
-    /// <param name="width">Of the residual stream.</param>
+    /// <param name="cards">Number of cards, with one rank on each.</param>
+    /// <param name="width">Width of the residual stream.</param>
     /// <param name="rows">Numbers of rows.</param>
     public static IReadOnlyDictionary<int, double> SumSeconds(int cards, int width, IReadOnlyList<int> rows) => OnRanks(
         cards, (ops, gate, sums) => rows.ToDictionary(count => count, count =>
@@ -56,7 +56,7 @@ internal static class CollectiveSpeed
             return times.Min() / 1e6;
         }));
 
-    // What rank 0 finds; all ranks do the same.
+    // Runs the same work on all ranks and returns rank 0's result.
     private static T OnRanks<T>(int cards, Func<CudaOps, LaunchGate, Sums, T> work)
     {
         TorchLibrary.EnsureLoaded();
@@ -112,7 +112,7 @@ internal static class CollectiveSpeed
         return string.Create(CultureInfo.InvariantCulture, $"{rows,8} {bytes / 1024,9} | {Cell(0)} {Cell(1)} {Cell(2)} | {Cell(3)} {Cell(4)} | {Cell(5)} {Cell(6)}");
     }
 
-    // Microseconds of one of the repeats that a graph has.
+    // Microseconds per repeat inside the graph.
     private static double Time(CudaOps ops, LaunchGate gate, Action body)
     {
         body();
@@ -135,6 +135,6 @@ internal static class CollectiveSpeed
         return time;
     }
 
-    // Ways to sum.
+    // The methods that compute the sum.
     private sealed record Sums(PeerCollectives OneShot, PeerCollectives Chunks, ICollectives? Nccl);
 }

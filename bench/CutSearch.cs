@@ -8,17 +8,17 @@ internal static class CutSearch
 {
     private const int Replays = 4;
 
-    /// <summary>Tries all of them.</summary>
+    /// <summary>Times the chosen cut and all others.</summary>
     /// <param name="ops">The card.</param>
     /// <param name="source">The kernel's source.</param>
-    /// <param name="chosen">The cut that the engine takes.</param>
-    /// <param name="all">Those to try.</param>
-    /// <param name="defines">The macros of a cut.</param>
-    /// <param name="run">Launches the product.</param>
-    /// <param name="floor">Microseconds of reading the matrices.</param>
-    /// <param name="name">Begins the lines that are written.</param>
+    /// <param name="chosen">The cut that the engine uses.</param>
+    /// <param name="all">The cuts to try.</param>
+    /// <param name="defines">Returns the macros of a cut.</param>
+    /// <param name="run">Launches the product with a cut.</param>
+    /// <param name="floor">Microseconds that reading the matrices takes.</param>
+    /// <param name="name">The first field of each line.</param>
     /// <param name="cuts">Receives a line for each cut.</param>
-    /// <returns>The best one, for the table.</returns>
+    /// <returns>A cell of the table: the best cut.</returns>
     public static string Run<T>(
         CudaOps ops, string source, T chosen, IEnumerable<T> all, Func<T, string> defines, Action<T> run, double floor, string name, TextWriter cuts)
         where T : struct

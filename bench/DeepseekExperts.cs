@@ -8,7 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// One layer's experts of DeepSeek-V3 in 8-bit floats on a GPU: the whole sum, and each product, beside the bytes of the active ones.
+/// One layer's experts of DeepSeek-V3 in 8-bit floats on a GPU: the whole sum, and each product, compared with the time to read the active
+/// experts.
 /// </summary>
 internal static class DeepseekExperts
 {
@@ -30,7 +31,7 @@ internal static class DeepseekExperts
         {
             using var scope = NewDisposeScope();
             var x = randn(tokens, Hidden, ScalarType.BFloat16, ops.Device);
-            // Several choices in turn, so that few experts are not read from the card's own cache.
+            // Uses several choices in turn: a few experts would otherwise stay in the card's own cache.
             var choices = Enumerable.Range(0, GpuClock.Repeats).Select(_ => Choose(tokens, ops.Device)).ToArray();
             var active = choices.Average(choice => choice.Active);
             var floor = active * 3 * Hidden * Width / copy * 1e6;

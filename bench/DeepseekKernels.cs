@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// DeepSeek-V3's kernels on a GPU beside the card's limits, measured in the same run: products by 8-bit floats and the attention of decode
-/// steps.
+/// DeepSeek-V3's kernels on a GPU compared with the card's limits, which are measured in the same run: products with 8-bit weights, and the
+/// attention of decode steps.
 /// </summary>
 internal static class DeepseekKernels
 {
@@ -17,10 +17,10 @@ internal static class DeepseekKernels
     public static readonly string[] Parts = ["products", "experts", "attention"];
 
     private const int BlockEdge = 128;
-    private const long CacheBytes = 200L << 20; // of distinct weights, so that none is in the card's own cache
+    private const long CacheBytes = 200L << 20; // of distinct weights: the card's own cache holds none of them
     private const int ContextTokens = 4096;
 
-    // Outputs and inputs, of one card of eight and of a whole layer.
+    // Outputs and inputs of matrices: one card's share of eight, and those of a whole layer.
     private static readonly (int Outputs, int Inputs)[] Products =
         [(2112, 7168), (24576, 1536), (3072, 1536), (7168, 16384), (7168, 2048), (36864, 7168), (7168, 18432), (4096, 7168)];
 
@@ -29,7 +29,7 @@ internal static class DeepseekKernels
         new(32, 2, 1), new(32, 2, 2), new(32, 2, 4), new(16, 3, 2), new(16, 3, 3), new(16, 3, 6),
     ];
 
-    // Over 8-bit floats.
+    // Cuts over an 8-bit KV cache.
     private static readonly LatentTiling[] Float8Cuts =
     [
         new(32, 2, 2), new(32, 3, 1), new(32, 3, 2), new(32, 4, 2), new(32, 3, 4),
@@ -39,8 +39,8 @@ internal static class DeepseekKernels
     private static readonly int[] Rows = [1, 8, 16, 32, 64, 128, 512, 4096];
 
     /// <summary>Prints the tables.</summary>
-    /// <param name="tune">Receives the time of every cut of the products; null: they are not tried.</param>
-    /// <param name="parts">Of <see cref="Parts"/>: what to measure.</param>
+    /// <param name="tune">File that receives the time of every cut of the products; null: no cuts are tried.</param>
+    /// <param name="parts">What to measure, from <see cref="Parts"/>.</param>
     public static void Run(string? tune, IReadOnlyCollection<string> parts)
     {
         TorchLibrary.EnsureLoaded();
@@ -171,7 +171,7 @@ internal static class DeepseekKernels
         var bytes = (double)blocks * new KvCacheSpec([spec]).BlockBytes(ops, cacheType);
         var operations = 2.0 * sequences * ContextTokens * heads * (shape.RowWidth + shape.Rank);
         var isFloat8 = cacheType == KvCacheSpec.Float8;
-        latent.Clusters.IsOff = true; // those have cuts of their own
+        latent.Clusters.IsOff = true; // the clusters have cuts of their own
         foreach (var cut in !tune ? [] : isFloat8 ? Float8Cuts : LatentCuts)
         {
             (latent.Cut, latent.Float8Cut) = (cut, cut);

@@ -7,7 +7,7 @@ namespace LocalLlm.Bench;
 /// <param name="Heads">Attention heads.</param>
 /// <param name="QueryRank">Width of the queries' latent vector.</param>
 /// <param name="Rank">Width of the latent vector of keys and values.</param>
-/// <param name="Plain">Dimensions of a head without positions.</param>
+/// <param name="Plain">Dimensions of a head that are not rotated.</param>
 /// <param name="Rotary">Rotated dimensions of a head.</param>
 /// <param name="Value">Dimensions of a value head.</param>
 /// <param name="Intermediate">Width of a dense layer's MLP.</param>
@@ -40,23 +40,23 @@ internal sealed record DeepseekShape(
 
     private long Router => (long)Hidden * Experts;
 
-    /// <summary>Expected number of a layer's routed experts in a step of so many tokens, if all are equally likely.</summary>
+    /// <summary>Expected number of a layer's routed experts that a step's tokens choose, if all experts are equally likely.</summary>
     public double ActiveExperts(int tokens) => Experts * (1 - Math.Pow(1 - ((double)PerToken / Experts), tokens));
 
     /// <summary>The bytes of the output head, bfloat16.</summary>
     public double HeadBytes(int vocabulary) => (double)sizeof(short) * vocabulary * Hidden;
 
     /// <summary>
-    /// Bytes that one of <paramref name="cards"/> reads in a step, as they lie in memory: matrices in 8 bits, the projection of latent
-    /// vectors to keys and values and the cache in 16, routers in float32; without the output head, scales and norms. Every card reads the
-    /// projections to latent vectors, the routers and the whole cache.
+    /// Bytes that one of <paramref name="cards"/> reads in a step, as they lie in memory: matrices in 8 bits; in 16 bits the cache and the
+    /// projection of latent vectors to keys and values; routers in float32. The output head, scales and norms are not counted. Every card
+    /// reads the projections to latent vectors, the routers and the whole cache.
     /// </summary>
     /// <param name="dense">Dense layers.</param>
     /// <param name="mixtures">Layers with experts.</param>
     /// <param name="sequences">Sequences, each with one token in the step.</param>
     /// <param name="context">Tokens of each in the cache.</param>
     /// <param name="experts">Routed experts read in each layer.</param>
-    /// <param name="cards">What heads, MLPs and experts are split over.</param>
+    /// <param name="cards">Number of cards that heads, MLPs and experts are split over.</param>
     public double StepBytes(int dense, int mixtures, int sequences, int context, double experts, int cards = 1)
     {
         var row = (double)sizeof(short) * (Rank + Rotary);
@@ -70,7 +70,7 @@ internal sealed record DeepseekShape(
     /// </summary>
     /// <param name="dense">Dense layers.</param>
     /// <param name="mixtures">Layers with experts.</param>
-    /// <param name="tokens">Of the prompt.</param>
+    /// <param name="tokens">Tokens of the prompt.</param>
     public double PromptOperations(int dense, int mixtures, int tokens)
     {
         var parameters = ((dense + mixtures) * (double)(ToLatent + QueriesAndOutput + FromLatent)) + ((double)dense * Dense)

@@ -9,8 +9,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Layers of DeepSeek-V3 with random weights through the whole engine: decode steps beside the time that reading their weights takes,
-/// and a prompt beside the rate of matrix products. Both rates are measured before the engine is loaded.
+/// Layers of DeepSeek-V3 with random weights, run by the whole engine: decode steps compared with the time to read their weights, and a
+/// prompt compared with the rate of matrix products. Both rates are measured before the engine is loaded.
 /// </summary>
 internal static class DeepseekStack
 {
@@ -111,7 +111,7 @@ internal static class DeepseekStack
         Print($"    {active:F1} of {shape.Experts} experts of a layer in a step, as is to be expected if all are equally likely");
         if (shape != DeepseekShape.V3 || stack.TensorParallel > 1)
             return;
-        // A rank of eight sums with the others behind attention and MLP of each layer, behind the embedding, and gathers the logits.
+        // The eight ranks sum after the attention and the MLP of each layer and after the embedding, and gather the logits.
         var bytes = shape.StepBytes(WholeDense, WholeMixtures, batch, stack.Context, active, Cards);
         var floor = (bytes + (shape.HeadBytes(WholeVocabulary) / Cards)) / limits.Bytes;
         const int layers = WholeDense + WholeMixtures;
@@ -154,7 +154,7 @@ internal static class DeepseekStack
         return measured ?? throw new InvalidOperationException($"The limits of {stack.Device} could not be measured.");
     }
 
-    // Seconds between two tokens of the first sequence, from where all sequences decode.
+    // Seconds between successive tokens of one sequence, while all sequences decode.
     private static async Task<List<double>> DecodeAsync(LlmEngine engine, DeepseekStackOptions stack, int sequences, Random random)
     {
         var maxTokens = stack.Steps + stack.Lead(sequences);
@@ -173,7 +173,7 @@ internal static class DeepseekStack
             return tokens;
         }));
         var (begin, end) = (stamps.Max(tokens => tokens[0]), stamps.Min(tokens => tokens[^1]));
-        // Those who were admitted last decode longest.
+        // The sequence that is admitted last decodes longest.
         var whole = stamps.MaxBy(tokens => tokens[0])!.Where(stamp => stamp >= begin && stamp <= end).ToList();
         return [.. whole.Skip(1).Zip(whole, (later, earlier) => Stopwatch.GetElapsedTime(earlier, later).TotalSeconds)];
     }

@@ -3,16 +3,16 @@ using LocalLlm.Scheduling;
 
 namespace LocalLlm.Bench;
 
-/// <summary>What prompt look-up costs the engine loop when many long prompts come at once.</summary>
+/// <summary>What prompt lookup costs the engine loop when many long prompts arrive at once.</summary>
 internal static class DrafterCost
 {
     private const int Vocabulary = 50_000;
     private const int OutputSteps = 64;
 
-    /// <summary>Prints what the steps take in which all drafters learn their prompts, and those behind.</summary>
+    /// <summary>Prints the time of the steps in which all drafters learn their prompts, and of the steps after them.</summary>
     /// <param name="sequences">Prompts at once.</param>
     /// <param name="tokens">Tokens of each.</param>
-    /// <param name="max">Max number of tokens that are looked up; from 1 on.</param>
+    /// <param name="max">Max number of tokens that are looked up; the min is 1.</param>
     public static void Run(int sequences, int tokens, int max)
     {
         Measure(sequences: 1, 1024, max, null, prints: false);
@@ -25,7 +25,7 @@ internal static class DrafterCost
     {
         var random = new Random(1);
         var texts = Enumerable.Range(0, sequences).Select(_ => Enumerable.Range(0, tokens + OutputSteps).Select(_ => random.Next(Vocabulary)).ToArray()).ToArray();
-        // A prompt ends as it begins, so that the draft shows when all of it is learned.
+        // A prompt ends with its own beginning: a drafter proposes a draft once it has learned the whole prompt.
         foreach (var text in texts)
             text.AsSpan(0, max).CopyTo(text.AsSpan(tokens - max));
         var before = GC.GetTotalMemory(forceFullCollection: true);

@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace LocalLlm.Bench;
 
-/// <summary>How long a stream of tokens stands still while an embedding engine on the same device is never idle.</summary>
+/// <summary>How long a token stream pauses while an embedding engine on the same device is never idle.</summary>
 internal static class EmbeddingBeside
 {
     private const int Tokens = 400;
@@ -12,15 +12,15 @@ internal static class EmbeddingBeside
     private const int BatchesWaiting = 3;
 
     /// <summary>
-    /// Measures gaps between tokens alone and beside embeddings, in turns, and prints them with the time of an embedding step.
+    /// Measures the gaps between tokens with and without embeddings, in turns, and prints them with the time of an embedding step.
     /// </summary>
     /// <param name="model">A generator's folder.</param>
     /// <param name="encoder">An encoder's folder.</param>
     /// <param name="tokenizer">The encoder's tokenizer.</param>
-    /// <param name="device">Of both.</param>
-    /// <param name="dtype">Of both.</param>
-    /// <param name="batchTokens">Most tokens of an embedding step.</param>
-    /// <param name="rounds">Turns.</param>
+    /// <param name="device">The device of both engines.</param>
+    /// <param name="dtype">The type of both engines' computation.</param>
+    /// <param name="batchTokens">Max number of tokens of an embedding step.</param>
+    /// <param name="rounds">Number of turns.</param>
     public static async Task RunAsync(string model, string encoder, string tokenizer, string device, string dtype, int? batchTokens, int rounds)
     {
         await using var embedding = await EmbeddingEngine.LoadAsync(new() { ModelPath = encoder, TokenizerPath = tokenizer, Device = device, Dtype = dtype, MaxNumBatchedTokens = batchTokens });

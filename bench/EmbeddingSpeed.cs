@@ -5,24 +5,24 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>Texts of bge-m3's shape through the embedding engine, each round beside the rate of the same matrix products alone.</summary>
+/// <summary>The embedding engine at bge-m3's shape, compared in each round with the rate of the same matrix products alone.</summary>
 internal static class EmbeddingSpeed
 {
     private const int Shortest = 20;
     private const int Longest = 500;
 
-    // Ids that the tokenizer at hand has and that are no special ones.
+    // The first id that the tokenizer knows and that is not special.
     private const int FirstId = 10;
     private const int Ids = 4000;
     private const int Square = 8192;
 
     /// <summary>Runs interleaved rounds and prints medians and ratios.</summary>
     /// <param name="folder">Where the random weights are kept.</param>
-    /// <param name="tokenizer">Any tokenizer of the family: the texts are ids.</param>
+    /// <param name="tokenizer">Any tokenizer of the family, because the texts are given as ids.</param>
     /// <param name="device">auto, cpu, cuda or cuda:N.</param>
     /// <param name="dtype">float32, bfloat16 or float16.</param>
     /// <param name="texts">Texts at once.</param>
-    /// <param name="batchTokens">Most tokens of a step.</param>
+    /// <param name="batchTokens">Max number of tokens of a step.</param>
     /// <param name="rounds">Interleaved rounds.</param>
     public static async Task RunAsync(string folder, string tokenizer, string device, string dtype, int texts, int? batchTokens, int rounds)
     {

@@ -16,11 +16,11 @@ internal static class EncoderShape
     /// <summary>The four products of a layer: inputs and outputs.</summary>
     public static IReadOnlyList<(int In, int Out)> Products { get; } = [(Hidden, 3 * Hidden), (Hidden, Hidden), (Hidden, Intermediate), (Intermediate, Hidden)];
 
-    /// <summary>Multiplications and additions of texts, those of attention's two products included.</summary>
+    /// <summary>Multiplications and additions for texts of these lengths, including attention's two products.</summary>
     public static double Operations(IEnumerable<int> lengths) =>
         lengths.Sum(length => Layers * ((2.0 * length * Products.Sum(product => (double)product.In * product.Out)) + (4.0 * length * length * Hidden)));
 
-    /// <summary>Writes config.json and model.safetensors, unless they are there.</summary>
+    /// <summary>Writes config.json and model.safetensors, unless they exist.</summary>
     public static void WriteTo(string folder)
     {
         Directory.CreateDirectory(Path.Combine(folder, "1_Pooling"));

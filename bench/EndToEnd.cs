@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace LocalLlm.Bench;
 
-/// <summary>Decode, prefill and batching of the whole engine, each round beside the machine's limits of that moment.</summary>
+/// <summary>Decode, prefill and batching of the whole engine; every round also measures the machine's limits.</summary>
 internal static class EndToEnd
 {
     private const int DecodeTokens = 48;

@@ -7,14 +7,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// One mixture of experts on the CPU: all experts of a step at once beside one after the other, and the rate at which memory is read. The
-/// experts of a step have equally many tokens, as far as that can be.
+/// One mixture of experts on the CPU: all experts of a step at once compared with one expert after the other, and the rate of reading
+/// memory. The tokens of a step are spread over its experts as evenly as possible.
 /// </summary>
 internal static class ExpertSpeed
 {
     private static readonly int[] s_tokens = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
-    /// <summary>Prints medians of steps over rounds, in which all are measured one after the other.</summary>
+    /// <summary>Prints medians of steps over rounds; every round measures both ways, one after the other.</summary>
     public static void Run(int hidden, int width, int count, int perToken, string type, int threads, int rounds)
     {
         TorchLibrary.EnsureLoaded();

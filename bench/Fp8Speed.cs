@@ -8,15 +8,15 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Products by 8-bit floats on the CPU beside those by bfloat16 and the rate at which memory is read: one product after the other over so
-/// many matrices that no cache holds them.
+/// Products with 8-bit weights on the CPU compared with bfloat16 weights and with the rate of reading memory: one product after the other,
+/// over more matrices than the caches hold.
 /// </summary>
 internal static class Fp8Speed
 {
     private const long WorkingSetBytes = 256L << 20;
     private static readonly int[] s_rows = [1, 2, 4, 8, 16, 32, 64, 512];
 
-    /// <summary>Prints the median and the best of single products over rounds, in which all are measured one after the other.</summary>
+    /// <summary>Prints median and best times of single products over rounds; every round measures all kinds in turn.</summary>
     public static void Run(int inFeatures, int outFeatures, int threads, int rounds)
     {
         TorchLibrary.EnsureLoaded();

@@ -5,10 +5,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>Times what a card does in graphs, and the card's own limits.</summary>
+/// <summary>Times work on a card inside graphs, and measures the card's own limits.</summary>
 internal static class GpuClock
 {
-    /// <summary>How often a graph repeats what is timed at most.</summary>
+    /// <summary>Max number of times that a graph repeats the timed work.</summary>
     public const int Repeats = 20;
 
     private const int MinRepeats = 2;
@@ -17,7 +17,7 @@ internal static class GpuClock
     private const int Replays = 20;
     private const int WarmUps = 3;
 
-    /// <summary>Microseconds of one of the repeats that a graph has.</summary>
+    /// <summary>Microseconds per repeat inside the graph.</summary>
     public static double Time(CudaOps ops, Action body, int replays = Replays)
     {
         body();
@@ -41,11 +41,11 @@ internal static class GpuClock
         return clock.Elapsed.TotalMicroseconds / (replays * repeats);
     }
 
-    /// <summary>Bytes per second, read and written, of a large array whose every element is changed.</summary>
+    /// <summary>Bytes per second, read and written, of a kernel that changes every element of a large array.</summary>
     public static double CopyRate(CudaOps ops)
     {
         using var scope = NewDisposeScope();
-        // In place, by a kernel: a graph's own copies are done by engines that are slower.
+        // A kernel works in place: a graph's copy nodes use the card's copy engines, which are slower.
         var buffer = zeros(1L << 28, ScalarType.Float32, ops.Device);
         return 2.0 * buffer.numel() * sizeof(float) / Time(ops, () => buffer.neg_()) * 1e6;
     }

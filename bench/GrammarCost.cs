@@ -6,7 +6,7 @@ using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Bench;
 
-/// <summary>What grammars cost a decode step: the mask of each token of JSON texts, over a real vocabulary.</summary>
+/// <summary>What grammars cost a decode step: computing the mask for each token of JSON texts over a real vocabulary.</summary>
 internal static class GrammarCost
 {
     private const int Texts = 50;
@@ -18,7 +18,7 @@ internal static class GrammarCost
 
     private static readonly string[] Vocabulary = ["some", "words", "of", "a", "text", "that", "is", "long", "enough", "to", "be", "counted", "Straße", "and", "more,"];
 
-    /// <summary>Prints milliseconds to build the trie, and microseconds of a mask: the first time through, and again.</summary>
+    /// <summary>Prints the milliseconds to build the trie, and the microseconds per mask in a first and a second pass.</summary>
     /// <param name="folder">A folder with tokenizer.json.</param>
     public static void Run(string folder)
     {

@@ -8,15 +8,15 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Batch-invariant bfloat16 products on the CPU beside the library's: one product after the other over so many matrices that no cache holds
-/// them.
+/// Batch-invariant bfloat16 products on the CPU compared with libtorch's: one product after the other, over more matrices than the caches
+/// hold.
 /// </summary>
 internal static class InvariantSpeed
 {
     private const long WorkingSetBytes = 256L << 20;
     private static readonly int[] s_rows = [1, 2, 4, 8, 16, 32, 64, 512];
 
-    /// <summary>Prints the median and the best of single products over rounds, in which both take turns.</summary>
+    /// <summary>Prints the median and the best time of single products over rounds, in which both kinds take turns.</summary>
     public static void Run(int inFeatures, int outFeatures, int threads, int rounds)
     {
         TorchLibrary.EnsureLoaded();

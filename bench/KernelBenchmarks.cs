@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>The CPU's matrix products beside libtorch's own <c>linear</c>, at the gate-and-up shape of a 0.5 B model.</summary>
+/// <summary>Our CPU matrix products compared with libtorch's <c>linear</c>, at the gate-and-up shape of a 0.5 B model.</summary>
 public class LinearBenchmarks : IDisposable
 {
     private const int InFeatures = 896;

@@ -2,7 +2,8 @@ using System.Globalization;
 
 namespace LocalLlm.Bench;
 
-/// <summary>What 8-bit floats in the KV cache cost in answers of a trained model: greedy, exactly right after the thought.</summary>
+/// <summary>What 8-bit floats in the KV cache cost in right answers of a trained model. Decoding is greedy, and an answer is right if the text
+/// after the thought is exact.</summary>
 internal static class KvCacheAnswers
 {
     private const string EndOfThought = "</think>";
@@ -12,7 +13,7 @@ internal static class KvCacheAnswers
     /// <summary>Asks the same questions with both caches and prints how many answers are right, and how many texts are the same.</summary>
     /// <param name="model">A trained tiny model's folder.</param>
     /// <param name="device">Where it runs.</param>
-    /// <param name="dtype">Of the computation.</param>
+    /// <param name="dtype">Type of the computation.</param>
     /// <param name="count">Questions of each kind.</param>
     public static async Task RunAsync(string model, string device, string dtype, int count)
     {

@@ -9,8 +9,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// The attention of a decode step, over all layers of a shape, on 8-bit floats in the KV cache beside those of the computation: one after
-/// the other in every round, and the rate at which memory is read.
+/// The attention of a decode step over all layers of a shape: 8-bit floats in the KV cache compared with the computation's own type. Every
+/// round measures both, one after the other, and the rate of reading memory.
 /// </summary>
 internal static class KvCacheSpeed
 {
@@ -19,11 +19,11 @@ internal static class KvCacheSpeed
     private const int LatentLayers = 12;
 
     /// <summary>Prints medians over rounds.</summary>
-    /// <param name="shape">Whose heads and layers.</param>
-    /// <param name="dtype">Of the computation.</param>
-    /// <param name="context">Positions that every token sees.</param>
-    /// <param name="sequences">Tokens of the step, one of each sequence.</param>
-    /// <param name="rounds">How often.</param>
+    /// <param name="shape">Gives the numbers of heads and layers.</param>
+    /// <param name="dtype">Type of the computation.</param>
+    /// <param name="context">Positions that every token attends to.</param>
+    /// <param name="sequences">Sequences, each with one token in the step.</param>
+    /// <param name="rounds">Number of rounds.</param>
     public static void Run(ModelShape shape, string dtype, int context, int sequences, int rounds)
     {
         TorchLibrary.EnsureLoaded();
@@ -70,7 +70,7 @@ internal static class KvCacheSpeed
         }
     }
 
-    /// <summary>Numbers of moderate size.</summary>
+    /// <summary>Fills caches with values of moderate size.</summary>
     public static IReadOnlyList<KvLayerCache> Fill(IReadOnlyList<KvLayerCache> caches)
     {
         foreach (var tensor in caches.SelectMany(cache => cache.Tensors))
@@ -89,7 +89,7 @@ internal static class KvCacheSpeed
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    /// <summary>A token of each sequence, over scattered blocks.</summary>
+    /// <summary>A step with one token of each sequence; the cache blocks are scattered.</summary>
     public static AttentionMetadata Step(int context, int sequences)
     {
         var step = new AttentionMetadata();

@@ -7,16 +7,16 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>The latent attention of one layer over a prompt's new tokens on the CPU: absorbed beside expanded.</summary>
+/// <summary>One layer's latent attention over a prompt's new tokens on the CPU: absorbed compared with expanded.</summary>
 internal static class LatentSpeed
 {
     private static readonly int[] s_tokens = [32, 64, 128, 256, 512, 1024];
 
-    /// <summary>Prints medians and bests over rounds, in which all are measured one after the other.</summary>
-    /// <param name="heads">Of DeepSeek's shape: 512 wide latent vectors, heads of 128 + 64 and 128.</param>
+    /// <summary>Prints median and best times over rounds; every round measures all forms, one after the other.</summary>
+    /// <param name="heads">Number of heads of DeepSeek's shape: latent vectors of width 512, heads of 128 + 64 and 128.</param>
     /// <param name="before">Tokens before the new ones.</param>
-    /// <param name="threads">Of the CPU.</param>
-    /// <param name="rounds">How many.</param>
+    /// <param name="threads">CPU threads.</param>
+    /// <param name="rounds">Number of rounds.</param>
     public static void Run(int heads, int before, int threads, int rounds)
     {
         TorchLibrary.EnsureLoaded();

@@ -13,13 +13,13 @@ internal sealed record ModelShape(string Name, string Architecture, int Hidden, 
         new("llama-1b", "LlamaForCausalLM", 2048, 8192, 16, 32, 8, 64, 128_256, Tied: true, QkvBias: false),
     ];
 
-    /// <summary>Weights of the matrices of all layers: what a prefilled token is multiplied by.</summary>
+    /// <summary>Number of weights in the matrices of all layers: each prefilled token is multiplied by all of them.</summary>
     public long BodyParameters => (long)Layers * ((Hidden * (long)(Heads + (2 * KvHeads)) * HeadDim) + ((long)Heads * HeadDim * Hidden) + (3L * Hidden * Intermediate));
 
-    /// <summary>What one decoded token must read, bfloat16: every layer and the output head; the KV cache comes on top.</summary>
+    /// <summary>Bytes that decoding one token must read, in bfloat16: every layer and the output head, but not the KV cache.</summary>
     public long BytesPerToken => sizeof(short) * (BodyParameters + ((long)Vocabulary * Hidden));
 
-    /// <summary>Keys and values of one token, bfloat16.</summary>
+    /// <summary>Bytes of the keys and values of one token, in bfloat16.</summary>
     public long KvBytesPerToken => 2L * Layers * KvHeads * HeadDim * sizeof(short);
 
     /// <summary>config.json.</summary>
@@ -43,7 +43,7 @@ internal sealed record ModelShape(string Name, string Architecture, int Hidden, 
         ["eos_token_id"] = 1,
     };
 
-    /// <summary>Writes config.json and model.safetensors with random bfloat16 weights, unless they are there.</summary>
+    /// <summary>Writes config.json and model.safetensors with random bfloat16 weights, unless they exist.</summary>
     public void WriteTo(string folder) => RandomWeights.Write(folder, Config, [.. Tensors()]);
 
     private IEnumerable<(string Name, long[] Shape)> Tensors()

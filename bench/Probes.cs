@@ -7,12 +7,12 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>The machine's own limits, measured in the same run as what is compared with them.</summary>
+/// <summary>The machine's own limits, measured in the same run as the figures that are compared with them.</summary>
 internal static unsafe class Probes
 {
     private const long ReadBytes = 1L << 30;
 
-    /// <summary>Bytes per second that all threads read from memory, summing float32s.</summary>
+    /// <summary>Bytes per second that all threads together read from memory while they sum float32 values.</summary>
     public static double ReadBandwidth()
     {
         using var memory = ones([ReadBytes / sizeof(float)], ScalarType.Float32);
@@ -48,8 +48,8 @@ internal static unsafe class Probes
     /// <summary>Operations per second of libtorch's <c>linear</c> with biases, one product after the other.</summary>
     /// <param name="rows">Tokens.</param>
     /// <param name="products">Input and output widths.</param>
-    /// <param name="type">Of all operands.</param>
-    /// <param name="device">Where.</param>
+    /// <param name="type">Type of all operands.</param>
+    /// <param name="device">The device.</param>
     public static double ProductsRate(int rows, IReadOnlyList<(int In, int Out)> products, ScalarType type, Device device)
     {
         using var scope = NewDisposeScope();
@@ -78,8 +78,8 @@ internal static unsafe class Probes
     }
 
     /// <summary>
-    /// Runs a probe on a thread of its own. libgomp gives every calling thread its own team, and makes all teams sleep sooner once they
-    /// outnumber the cores: a probe's team must be gone before the engine is measured.
+    /// Runs a probe on a thread of its own. libgomp gives every calling thread its own team, and all teams sleep sooner once they outnumber
+    /// the cores. So a probe's team must be gone before the engine is measured.
     /// </summary>
     public static double OnOwnThread(Func<double> probe)
     {

@@ -4,7 +4,8 @@ using LocalLlm.Interop.Cuda;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Marks what runs until it is disposed for a profiler that does not record from the start (<c>ncu --profile-from-start off</c>).
+/// Marks everything that runs until the range is disposed, for a profiler that does not record from the start
+/// (<c>ncu --profile-from-start off</c>).
 /// </summary>
 internal sealed unsafe partial class ProfiledRange : IDisposable
 {
@@ -23,7 +24,7 @@ internal sealed unsafe partial class ProfiledRange : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        // Another thread may go on after what was awaited.
+        // After an await, another thread may run this.
         CudaException.Check(CudaDriver.cuCtxSetCurrent(_context), "using the card");
         CudaException.Check(cuProfilerStop(), "stopping the profiler");
     }

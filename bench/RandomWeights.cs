@@ -5,12 +5,12 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>A model's folder with random bfloat16 weights.</summary>
+/// <summary>Writes a model's folder with random bfloat16 weights.</summary>
 internal static class RandomWeights
 {
     private const double InitializerRange = 0.02;
 
-    /// <summary>Writes config.json and model.safetensors, unless they are there.</summary>
+    /// <summary>Writes config.json and model.safetensors, unless they exist.</summary>
     public static void Write(string folder, IReadOnlyDictionary<string, object> config, IReadOnlyList<(string Name, long[] Shape)> tensors)
     {
         Directory.CreateDirectory(folder);

@@ -8,12 +8,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Tensor parallelism on a CPU: what a sum over two threads takes beside the bare time in which one core sees what another has written, and
-/// two ranks of one thread beside one rank of two threads.
+/// Tensor parallelism on a CPU: the time of a sum over two threads compared with the bare time until one core sees what another wrote, and
+/// two ranks of one thread compared with one rank of two threads.
 /// </summary>
 internal static class RankSpeed
 {
-    private const int WarmUps = 20_000; // until all of it is optimised
+    private const int WarmUps = 20_000; // until the JIT has optimised all of the code
     private const int Repeats = 2_000;
 
     /// <summary>Prints both tables.</summary>

@@ -6,8 +6,8 @@ using System.Text;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// The same streams once through the server, whose client does no more than look for the end of each answer, and once straight from an
-/// engine in this process, in turns.
+/// The same streams, in turns through the server and directly from an engine in this process. The server's client only looks for the end of
+/// each response.
 /// </summary>
 internal static class ServerOverhead
 {

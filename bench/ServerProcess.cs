@@ -11,17 +11,17 @@ internal sealed class ServerProcess : IAsyncDisposable
 
     private ServerProcess(Process process, int port) => (_process, Port) = (process, port);
 
-    /// <summary>Where it listens.</summary>
+    /// <summary>The port that the server listens on.</summary>
     public int Port { get; }
 
     /// <summary>Its process id.</summary>
     public int Id => _process.Id;
 
-    /// <summary>Starts it and waits until it can answer.</summary>
+    /// <summary>Starts the server and waits until it is ready.</summary>
     public static async Task<ServerProcess> StartAsync(string model, string device, params string[] options)
     {
         var port = FreePort();
-        // As this process was started: by dotnet, or as a program that has its own runtime.
+        // Starts the server as this process was started: by dotnet, or as a program with its own runtime.
         var program = Path.Combine(AppContext.BaseDirectory, "localllm");
         string[] line = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? ["dotnet", program + ".dll"] : [program];
         var start = new ProcessStartInfo(

@@ -8,9 +8,9 @@ using System.Text.Json;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Minutes of load on the server as the world gives it: streams, callers that leave, bodies that are malformed, readers that do not read,
-/// and more of all than it takes. Every answer must be the one that its question gets alone, memory must stay flat, and every block must be
-/// free at the end.
+/// Minutes of realistic load on the server: streams, callers that leave, malformed bodies, clients that do not read, and more requests than
+/// the server admits. Every response must be the one that its prompt gets alone, memory must stay flat, and every block must be free at the
+/// end.
 /// </summary>
 internal static class ServerSoak
 {
@@ -87,7 +87,7 @@ internal static class ServerSoak
             }
             catch (OperationCanceledException)
             {
-                // The end.
+                // The run has ended.
             }
             catch (Exception failure) when (failure is HttpRequestException or IOException or SocketException)
             {
@@ -115,7 +115,7 @@ internal static class ServerSoak
         }
     }
 
-    // Null: refused for now.
+    // The response; null: the server refused the request for now (429).
     private static async Task<string?> AnswerAsync(HttpClient http, int question, CancellationToken stop)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/completions") { Content = new StringContent(Body(question, stream: true), null, "application/json") };
@@ -153,14 +153,14 @@ internal static class ServerSoak
     {
         using var content = new StringContent(Malformed[random.Next(Malformed.Length)], null, "application/json");
         using var response = await http.PostAsync(new Uri("/v1/completions", UriKind.Relative), content, stop);
-        // What is wrong with a prompt's length is seen only once the request is let in.
+        // 429 is possible, too: the server checks a prompt's length only after it has admitted the request.
         if ((int)response.StatusCode is 400 or 404 or 429)
             counts.AddMalformed();
         else
             counts.AddWrong();
     }
 
-    // Asks for much, and reads nothing until the other side gives up.
+    // Requests a long response and reads nothing until the server gives up.
     private static async Task SlowAsync(int port, Random random, Counts counts, CancellationToken stop)
     {
         using var client = new TcpClient { ReceiveBufferSize = 4096 };

@@ -14,11 +14,11 @@ internal static class Soak
     private const int LongestPrompt = 1500;
     private const int LongestOutput = 400;
 
-    // An eighth of what the clients may come to.
+    // An eighth of the blocks that all clients together may need.
     private const int Blocks = Clients * (LongestPrompt + LongestOutput) / 16 / 8;
 
     /// <summary>Runs the load and prints a line every <paramref name="reportEvery"/>.</summary>
-    /// <returns>False where memory grew or a block was lost.</returns>
+    /// <returns>False if memory grew, a block was lost, or a response was wrong.</returns>
     public static async Task<bool> RunAsync(string folder, string device, TimeSpan duration, TimeSpan reportEvery)
     {
         await using var engine = await LlmEngine.LoadAsync(new()
@@ -49,7 +49,7 @@ internal static class Soak
 
         await stop.CancelAsync();
         await Task.WhenAll(clients);
-        // Aborts are on their way; the engine is idle when the last one is done.
+        // Some aborts are not handled yet; the engine is idle when the last one is.
         while (engine.Statistics is { Running: > 0 } or { Waiting: > 0 })
             await Task.Delay(10);
         await engine.CompleteAsync(GenerationRequest.FromTokenIds([1, 2, 3], new() { MaxTokens = 1 }));
@@ -59,7 +59,7 @@ internal static class Soak
 
     private static bool Judge(List<Reading> lines, Counts counts, int lost)
     {
-        // The first quarter warms up; then the first and the last third of what is left are compared.
+        // The first quarter warms up; the first and the last third of the rest are compared.
         var rest = lines[(lines.Count / 4)..];
         var third = Math.Max(1, rest.Count / 3);
         double Growth(Func<Reading, double> of) => rest[^third..].Average(of) - rest[..third].Average(of);
@@ -107,7 +107,7 @@ internal static class Soak
             _ => sampling with { Seed = 7 },
         };
 
-        // A caller in four leaves: before the first token, or anywhere later.
+        // One caller in four leaves: before the first token, or at any later one.
         var leaveAfter = random.Next(4) == 0 ? random.Next(outputs) : int.MaxValue;
         var tokens = 0;
         await foreach (var output in engine.GenerateAsync(GenerationRequest.FromTokenIds(prompt, sampling), stop))
@@ -179,7 +179,7 @@ internal static class Soak
             return new(elapsed.TotalSeconds, Environment.WorkingSet / MiB, GC.GetTotalMemory(true) / MiB, DeviceUsed() / MiB);
         }
 
-        // 0 without a card. The primary context is the engine's own.
+        // Returns 0 without a card. Uses the primary context, which is the engine's.
         private static unsafe long DeviceUsed()
         {
             int device;

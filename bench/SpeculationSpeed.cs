@@ -7,8 +7,8 @@ using LocalLlm.Templating;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// The same requests through an engine without drafts and one with them, in turns: tokens a second between the first and the last token,
-/// processor time a token (for machines that others use too), and whether they are the same ids.
+/// The same requests in turns through an engine without drafts and one with them: tokens per second between the first and the last token,
+/// processor time per token (for machines that other programs use, too), and whether both engines generate the same ids.
 /// </summary>
 internal static class SpeculationSpeed
 {
@@ -46,7 +46,7 @@ internal static class SpeculationSpeed
                     : [.. File.ReadLines(file).Where(line => line.Length > 0)];
                 if (texts.Length < RequestsOfWorkload)
                     continue;
-                // As much of a line as a fact is.
+                // Cuts each line to the length of a fact.
                 texts = [.. texts.Select(text => text.Length > MaxFactLength ? text[..MaxFactLength] : text)];
                 yield return (
                     $"RAG over {Path.GetFileName(file)}: 12 of its lines as facts, greedy",
@@ -56,7 +56,8 @@ internal static class SpeculationSpeed
             }
         }
 
-        // The prompt is a shuffle of all tokens that may come, and any of them comes: each is found, and what followed it says nothing.
+        // The prompt is a shuffle of all allowed tokens, and each next token is random. Lookup finds every token in the prompt, but the
+        // tokens that follow it there predict nothing.
         int[] few = [.. Enumerable.Range(400, 400)];
         var even = new SamplingParams { Temperature = 2, MaxTokens = MaxTokens, IgnoreEos = true, AllowedTokenIds = few };
         yield return (
@@ -97,7 +98,7 @@ internal static class SpeculationSpeed
         var before = drafting.Statistics.Speculation!;
         for (var round = 0; round <= rounds; round++)
         {
-            // In turns, and each first in every other round.
+            // The engines take turns at going first.
             var first = await RunAsync(round % 2 == 0 ? plain : drafting, requests, streams);
             var second = await RunAsync(round % 2 == 0 ? drafting : plain, requests, streams);
             var (a, b) = round % 2 == 0 ? (first, second) : (second, first);
@@ -125,7 +126,7 @@ internal static class SpeculationSpeed
 
     private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
 
-    // Tokens after the first of each request, over the time since that; with several at once over the whole run.
+    // Tokens after the first of each request, divided by the time since that token; with several requests at once, by the time of the run.
     private static async Task<(double Speed, double Processor, int[][] Ids)> RunAsync(
         LlmEngine engine, GenerationRequest[] requests, int streams)
     {

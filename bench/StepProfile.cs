@@ -17,7 +17,7 @@ internal static class StepProfile
     private const int ContextBlocks = 64;
 
     /// <summary>
-    /// Runs steps of <paramref name="sequences"/> sequences with <paramref name="tokens"/> tokens each and prints milliseconds a step.
+    /// Runs steps of <paramref name="sequences"/> sequences with <paramref name="tokens"/> tokens each and prints milliseconds per step.
     /// </summary>
     public static void Run(ModelShape shape, string folder, string dtype, int sequences, int tokens, int steps)
     {
@@ -60,7 +60,7 @@ internal static class StepProfile
     {
         const int blockSize = AttentionMetadata.BlockSize;
         var metadata = new AttentionMetadata();
-        // A decode step stands at the end of half the context; a prefill at its start.
+        // A decode step is at the middle of the context; a prefill is at its start.
         var first = tokens == 1 ? ContextBlocks * blockSize / 2 : 0;
         for (var sequence = 0; sequence < sequences; sequence++)
         {

@@ -5,10 +5,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>Counts the time that each primitive of a device takes; nothing is fused.</summary>
+/// <summary>Adds up the time that each operation of a device takes; no operations are fused.</summary>
 internal sealed class TimedOps(IDeviceOps inner) : IDeviceOps
 {
-    /// <summary>Seconds by operation since the last <see cref="Reset"/>.</summary>
+    /// <summary>Seconds of each operation since the last <see cref="Reset"/>.</summary>
     public Dictionary<string, double> Seconds { get; } = [];
 
     public Device Device => inner.Device;

@@ -1,8 +1,8 @@
-"""Decoding on a CPU alone and beside busy loops, in turns: what is left of the engine's share of the cores.
+"""Decoding on a CPU, alone and beside busy loops in turns: how much of its share of the cores the engine keeps.
 
 python3 bench/beside_busy.py FOLDER [--busy 1] [--rounds 3] [--output-len N] [-- further options of localllm bench latency]
 
-The share is what a fair scheduler leaves the engine: with T threads beside B loops on C cores, min(1, C / (T + B)) of each thread's core.
+The share is what a fair scheduler gives the engine: with T threads beside B loops on C cores, min(1, C / (T + B)) of a core per thread.
 Needs dotnet and src/Tool built in Release (LOCALLLM_TOOL names another localllm.dll).
 """
 import argparse

@@ -1,6 +1,6 @@
-"""The bound of nano-vllm's workload on a card: prompts at the matrix rate, then all 256 requests decode together at the copy rate.
+"""The bound of nano-vllm's workload on a card: prompts run at the matrix rate, then all 256 requests decode together at the copy rate.
 
-python3 bench/bound.py FOLDER COPY_GB_S MATMUL_TFLOP_S      (FOLDER: one that make_model.py made, or any with a config.json)
+python3 bench/bound.py FOLDER COPY_GB_S MATMUL_TFLOP_S      (FOLDER: written by make_model.py, or any folder with a config.json)
 """
 import json
 import os

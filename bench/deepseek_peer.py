@@ -1,6 +1,6 @@
-"""PyTorch's and transformers' own on DeepSeek-V3's layers with random weights: what `deepseek-stack` and `deepseek-kernels --part experts` are compared with.
+"""DeepSeek-V3's layers with random weights in PyTorch and transformers: the peers of `deepseek-stack` and `deepseek-kernels --part experts`.
 
-python3 bench/deepseek_peer.py [grouped] [layers]      (needs a GPU with 100 GB, torch and transformers; both without names)
+python3 bench/deepseek_peer.py [grouped] [layers]      (needs a GPU with 100 GB, torch and transformers; runs both without names)
 
   grouped  torch._grouped_mm in bfloat16 over 256 experts, up and down with SiLU between them, in a CUDA graph
   layers   transformers' DeepseekV3, one dense layer and three with experts in bfloat16: prompts, and decode steps over a context of 1,000 tokens

@@ -2,8 +2,9 @@
 
 python3 bench/embed_peer.py FOLDER [compile]
 
-Texts are padded to the longest of their batch, as transformers needs it: all at once in the order given, and sorted by length in batches of several sizes, as sentence-transformers
-does. Prints the median of 7 runs of each; with "compile" also under torch.compile with dynamic shapes.
+Texts are padded to the longest of their batch, because transformers needs it. They run all at once in the given order, and sorted by length in
+batches of several sizes, as in sentence-transformers. Prints the median of 7 runs of each; with "compile" also under torch.compile with dynamic
+shapes.
 """
 import sys
 

@@ -1,4 +1,4 @@
-"""libtorch's _scaled_mm (cuBLAS) at DeepSeek-V3's shapes, in CUDA graphs: what `deepseek-kernels` is compared with. Wants PyTorch with CUDA 12.9 or newer."""
+"""libtorch's _scaled_mm (cuBLAS) at DeepSeek-V3's shapes, in CUDA graphs: the peer of `deepseek-kernels`. Needs PyTorch with CUDA 12.9 or newer."""
 import time
 
 import torch
@@ -35,7 +35,7 @@ def main():
     buffer = torch.zeros(1 << 28, device="cuda")
     print(f"a large array changed in place: {2 * buffer.numel() * 4 / microseconds(lambda i: buffer.neg_()) / 1e3:.0f} GB/s")
     for outputs, inputs in SHAPES:
-        # Enough matrices that none is in the card's own cache.
+        # So many matrices that the card's own cache holds none of them.
         copies = max(1, min(REPEATS, (200 << 20) // (outputs * inputs)))
         weights = [torch.randint(0, 120, (outputs, inputs), dtype=torch.uint8, device="cuda").view(torch.float8_e4m3fn) for _ in range(copies)]
         weight_scales = torch.ones((outputs + 127) // 128, inputs // 128, device="cuda").t()

@@ -17,7 +17,7 @@ TOOL = os.environ.get("LOCALLLM_TOOL", os.path.join(os.path.dirname(os.path.absp
 
 
 def processor_seconds(process):
-    """Of all its threads, and of each by its name."""
+    """Seconds of processor time of each thread, by id and name."""
     threads = {}
     for thread in os.listdir(f"/proc/{process}/task"):
         name, fields = open(f"/proc/{process}/task/{thread}/stat").read().rsplit(")", 1)
@@ -48,7 +48,7 @@ def main():
                 if server.poll() is not None:
                     raise SystemExit("the server has ended")
                 time.sleep(0.5)
-        time.sleep(5)  # what the runtime compiles in the background
+        time.sleep(5)  # let the runtime finish compiling in the background
         before = processor_seconds(server.pid)
         time.sleep(options.seconds)
         after = processor_seconds(server.pid)

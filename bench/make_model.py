@@ -1,6 +1,6 @@
 """Writes a Hugging Face folder with random bfloat16 weights in the shape of a real model, for benchmarks.
 
-python3 bench/make_model.py SHAPE FOLDER      (needs torch and safetensors; makes the weights on a GPU where there is one)
+python3 bench/make_model.py SHAPE FOLDER      (needs torch and safetensors; creates the weights on a GPU if there is one)
 """
 import json
 import os

@@ -1,13 +1,13 @@
-"""transformers and plain PyTorch on the card beside which the engine is measured, and the card's own limits.
+"""transformers and plain PyTorch on the card that the engine is measured on, and the card's own limits.
 
 python3 bench/peers.py FOLDER [limits] [prefill] [graph] [generate] [continuous]
 
-FOLDER is one that make_model.py made; needs a GPU, torch and transformers. Without names all are run, each printed on a line of its own:
-  limits      bytes a second that a copy reads and writes, operations a second of a bfloat16 matrix product
+FOLDER is written by make_model.py. Needs a GPU, torch and transformers. Without names all parts run; each prints one line:
+  limits      bytes per second that a copy reads and writes, operations per second of a bfloat16 matrix product
   prefill     forward pass of 1,024 and 8,192 tokens to the logits of the last one
   graph       128 tokens in, 512 out: forward pass over a static cache, recorded as one CUDA graph, no compiler
-  generate    the same by generate() with a static cache, which compiles by itself
-  continuous  the 256 requests of nano-vllm's bench.py by continuous batching, for at most two minutes
+  generate    the same with generate() and a static cache; generate() compiles the model itself
+  continuous  the 256 requests of nano-vllm's bench.py with continuous batching, for at most two minutes
 """
 import random
 import sys
@@ -102,7 +102,7 @@ def generate(folder):
 
     run(16)
     run(OUTPUT)
-    # The first token is the prefill's.
+    # The prefill computes the first token.
     return f"{(OUTPUT - 1) / (sorted(run(OUTPUT) for _ in range(3))[1] - run(1)):.1f} tokens/s"
 
 
@@ -126,7 +126,7 @@ def continuous(folder):
             made += len(result.generated_tokens)
             finished += 1
     elapsed = time.perf_counter() - begin
-    # Those still running are not counted, so an unfinished run's rate is a lower bound.
+    # Requests that still run are not counted, so the rate of an unfinished run is a lower bound.
     manager.stop(block=False)
     return f"{finished} of {len(prompts)} requests, {made} tokens, {made / elapsed:.0f} output tokens/s ({model.config._attn_implementation})"
 
@@ -136,6 +136,6 @@ for name in sys.argv[2:] or ALL:
     with torch.inference_mode():
         try:
             print(f"{sys.argv[1]} {name}: {ALL[name](sys.argv[1])}", flush=True)
-        except Exception as failure:  # one peer that does not run says nothing about the others
+        except Exception as failure:  # the failure of one peer does not stop the others
             print(f"{sys.argv[1]} {name}: failed: {type(failure).__name__}: {str(failure)[:300]}", flush=True)
     torch.cuda.empty_cache()

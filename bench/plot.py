@@ -1,4 +1,4 @@
-"""Draws measured figures as shares of their floors: python3 bench/plot.py docs/gpu-figures.json docs/images/gpu.svg"""
+"""Draws measured figures as shares of the card's limits: python3 bench/plot.py docs/gpu-figures.json docs/images/gpu.svg"""
 import json
 import sys
 from html import escape
