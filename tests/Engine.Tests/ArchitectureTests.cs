@@ -7,14 +7,14 @@ namespace LocalLlm.Tests;
 /// <summary>Keeps the order of the engine's folders that docs/architecture.md draws.</summary>
 public partial class ArchitectureTests
 {
-    // From the top; a folder may use those after it.
+    // From top to bottom; a folder may use the folders after it.
     private static readonly string[] Order =
         ["Templating", "Scheduling", "Tokenization", "Execution", "KvCache", "Planning", "Sampling", "Requests", "Parsing", "Models", "Layers", "Ops", "Weights", "Parallel", "Interop", "Hub"];
 
-    // The libraries that stand alone, and which of the others each of them may use.
+    // The standalone libraries, and which of the other libraries each of them may use.
     private static readonly Dictionary<string, string[]> Libraries = new() { ["Primitives"] = [], ["Jinja"] = [], ["Tokenizers"] = ["Primitives"], ["Grammars"] = ["Primitives"] };
 
-    // Errors, options, outputs and measurements: data, and what every part of the engine may throw.
+    // Plain data (options, outputs, measurements) and the errors that every part of the engine may throw.
     private static readonly HashSet<string> PlainRootTypes =
     [
         nameof(EmbeddingKinds),
@@ -72,7 +72,7 @@ public partial class ArchitectureTests
         string[] folders = ["src", "tests", "samples", "bench"];
         var files = folders.SelectMany(folder => Directory.EnumerateFiles(Path.Combine(TestPaths.Repository, folder), "*.cs", SearchOption.AllDirectories))
             .Where(file => !file.Split(Path.DirectorySeparatorChar).Any(part => part is "bin" or "obj" or "node_modules"));
-        // What is inherited is named by a signature, which cannot be broken.
+        // An inheritdoc names a signature, which cannot be wrapped.
         Assert.Empty(files.SelectMany(file => File.ReadLines(file)
             .Where(line => line.Length > 140 && line.TrimStart().StartsWith("//", StringComparison.Ordinal) && !line.Contains("<inheritdoc", StringComparison.Ordinal))
             .Select(line => $"{Path.GetRelativePath(TestPaths.Repository, file)}: {line.Trim()}")));

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tests;
 
-/// <summary>What ships stands on public API: only tests and benchmarks see what is internal.</summary>
+/// <summary>Shipped projects use only each other's public API: only tests and benchmarks see internals.</summary>
 public partial class FriendAssembliesTests
 {
     [Fact]
@@ -17,7 +17,7 @@ public partial class FriendAssembliesTests
             foreach (Match match in Friend().Matches(File.ReadAllText(project)))
             {
                 var friend = match.Groups[1].Value;
-                // The second one runs steps for tests in a process of its own.
+                // LocalLlm.ExecutorHost runs steps for tests in a process of its own.
                 var isOther = friend is "LocalLlm.Bench" or "LocalLlm.ExecutorHost";
                 Assert.True(friend.EndsWith(".Tests", StringComparison.Ordinal) || isOther, $"{own} → {friend}");
             }

@@ -8,10 +8,10 @@ public partial class GlossaryTests
 {
     private static readonly string[] Folders = ["src", "samples", "tests", "bench", "docs"];
 
-    // What was decided, and what had changed, stays as it was written.
+    // Records of past decisions and changes stay as they were written.
     private static readonly string[] History = ["CHANGELOG.md", Path.Combine("docs", "decisions")];
 
-    /// <summary>A pattern, and what is written instead.</summary>
+    /// <summary>A pattern, and what to write instead.</summary>
     public static TheoryData<string, string> Forbidden() => new()
     {
         { @"\b(is|are|was|were|be|been) told\b(?! apart)", "say who reports, refuses or writes what" },

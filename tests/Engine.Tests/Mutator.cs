@@ -2,7 +2,7 @@ using System.Text;
 
 namespace LocalLlm.Tests;
 
-/// <summary>Seeded damage to a valid text: bytes flipped, cut, doubled, and hostile words put in the place of good ones.</summary>
+/// <summary>Seeded damage to a valid text: flipped, cut and duplicated bytes, and hostile words in place of good ones.</summary>
 internal sealed class Mutator(int seed)
 {
     private static readonly byte[][] s_words =
@@ -28,7 +28,7 @@ internal sealed class Mutator(int seed)
 
     private readonly Random _random = new(seed);
 
-    /// <summary>How often the whole fuzz of this suite is to run: LOCALLLM_FUZZ, a multiplier.</summary>
+    /// <summary>Multiplies a number of fuzz runs by LOCALLLM_FUZZ (default 1).</summary>
     public static int Times(int count) => count * (int.TryParse(Environment.GetEnvironmentVariable("LOCALLLM_FUZZ"), out var factor) ? factor : 1);
 
     public byte[] Mutate(byte[] text)
@@ -70,7 +70,7 @@ internal sealed class Mutator(int seed)
         }
     }
 
-    // Keeps the text JSON, so that what lies behind the syntax is reached: one scalar becomes another.
+    // Replaces one scalar by another. The text stays JSON, so the mutation reaches the checks behind the syntax.
     private void ReplaceNumberOrWord(List<byte> bytes)
     {
         for (var tries = 0; tries < 50; tries++)
@@ -84,7 +84,7 @@ internal sealed class Mutator(int seed)
         }
     }
 
-    // Whatever stands between two separators becomes another word.
+    // Replaces whatever stands between two separators by another word.
     private void ReplaceBetween(List<byte> bytes, int at, string separators, byte[][] words)
     {
         var from = at;

@@ -5,15 +5,15 @@ using Xunit;
 namespace LocalLlm.Tests;
 
 /// <summary>
-/// How many files of the engine one request runs through, from GenerateAsync to its first token, as the runtime sees it: those whose
-/// methods it calls, not those whose data it reads, down to the model's interface (below it are the model, its layers and the device's
-/// kernels).
+/// Counts the files of the engine that one request runs through, from GenerateAsync to its first token, as the runtime sees it. A file
+/// counts if the request calls its methods, not if it only reads its data. The count stops at the model's interface: below it are the
+/// model, its layers and the device's kernels.
 /// </summary>
 public class RequestPathTests
 {
     private static readonly HashSet<string> BelowTheModel = ["Models", "Layers", "Ops", "Parallel"];
 
-    // Some of each step of docs/architecture.md.
+    // Some files of each step in docs/architecture.md.
     private static readonly string[] Expected =
     [
         "LlmEngine.Generate.cs", "Sampling/SamplingValidator.cs", "Scheduling/EngineInbox.cs", "Scheduling/EngineLoop.cs", "Scheduling/CommandReader.cs",
@@ -24,7 +24,7 @@ public class RequestPathTests
     [Fact]
     public async Task A_request_crosses_at_most_45_files()
     {
-        // In a process where nothing has run before, so that every method that runs is compiled and seen.
+        // Runs in a new process, where every method that runs has yet to be compiled and is therefore seen.
         var host = Path.Combine(AppContext.BaseDirectory, "LocalLlm.ExecutorHost.dll");
         using var process = Process.Start(new ProcessStartInfo("dotnet", [host, TestPaths.TinyR1]) { RedirectStandardOutput = true })!;
         var names = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);

@@ -6,8 +6,8 @@ using Xunit;
 namespace LocalLlm.Tests;
 
 /// <summary>
-/// No number that an operation of libtorch reads is freed under it. TorchSharp's operators and short forms (<c>x + 1</c>, <c>x.add_(y)</c>)
-/// create a <see cref="Scalar"/> that nobody holds while libtorch reads it, so that a garbage collection at that moment takes it away.
+/// No number is freed while an operation of libtorch reads it. TorchSharp's operators and short forms (<c>x + 1</c>, <c>x.add_(y)</c>)
+/// create a <see cref="Scalar"/> but keep no reference to it while libtorch reads it. A garbage collection at that moment would free it.
 /// </summary>
 public class ScalarLifetimeTests
 {
@@ -30,7 +30,7 @@ public class ScalarLifetimeTests
         Assert.True(found.Count == 0, string.Join('\n', found));
     }
 
-    // Those that create a scalar by themselves, and those that call them.
+    // The methods that create a scalar themselves, and the methods that call those.
     private static HashSet<string> MethodsThatDropScalars()
     {
         using var torch = ModuleDefinition.ReadModule(typeof(Scalar).Assembly.Location);

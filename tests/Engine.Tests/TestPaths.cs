@@ -2,7 +2,9 @@ using Xunit;
 
 namespace LocalLlm.Tests;
 
-/// <summary>Where the repository and the reference data lie: most of it in the repository, what its owners keep beside it.</summary>
+/// <summary>
+/// Paths of the repository and of the reference data. Most of that data is in the repository; its owners keep the rest beside it.
+/// </summary>
 internal static class TestPaths
 {
     public static string Repository { get; } = FindRepository();
@@ -12,8 +14,8 @@ internal static class TestPaths
     public static string TinyM3 => Path.Combine(Repository, "models", "tiny-m3");
 
     /// <summary>
-    /// A path of reference data: <c>models</c> and <c>tests/goldens</c> of the repository, else under <c>../shared</c>; skips the calling
-    /// test where it is absent.
+    /// A path of reference data: in <c>models</c> or <c>tests/goldens</c> of the repository, else under <c>../shared</c>. Skips the calling
+    /// test if the path is absent.
     /// </summary>
     public static string Shared(params string[] parts)
     {

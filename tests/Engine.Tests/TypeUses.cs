@@ -7,8 +7,9 @@ namespace LocalLlm.Tests;
 internal readonly record struct PlacedType(string Folder, string Name);
 
 /// <summary>
-/// Which types of an assembly use which others of it, as its compiled code says: signatures, fields, bases, attributes and every
-/// instruction, however the source names them. Constants are not seen: the compiler has copied them.
+/// Which types of an assembly use which of its other types. Reads compiled code (signatures, fields, base types, attributes and every
+/// instruction), so it does not matter how the source names a type. Uses of constants are not seen, because the compiler has copied their
+/// values.
 /// </summary>
 internal static class TypeUses
 {
@@ -71,7 +72,7 @@ internal static class TypeUses
         _ => [],
     };
 
-    // An array's elements, a generic's arguments.
+    // The types that a type is built from: an array's elements, a generic's arguments.
     private static IEnumerable<TypeReference> Parts(TypeReference? type)
     {
         while (type is TypeSpecification specification)

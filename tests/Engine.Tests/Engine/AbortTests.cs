@@ -84,7 +84,7 @@ public class AbortTests
 
     private static async Task LeaveAfter(LlmEngine engine, GenerationRequest request, int pieces)
     {
-        // Some leave between pieces, some are cancelled while they wait for one, some before their first step.
+        // Some callers leave between pieces, some are cancelled while they wait for a piece, and some before their first step.
         using var source = new CancellationTokenSource();
         var seen = 0;
         try
@@ -103,7 +103,7 @@ public class AbortTests
         }
     }
 
-    // Blocks are back when the step that was running has ended: the next request's first piece proves that it has.
+    // The blocks are free once the step that was running has ended; the next request's first piece proves that it has.
     private static async Task AssertIdleAsync(LlmEngine engine)
     {
         await engine.CompleteAsync(GenerationRequest.FromTokenIds([1], new SamplingParams { MaxTokens = 1, Temperature = 0 }));

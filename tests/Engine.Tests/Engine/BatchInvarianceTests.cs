@@ -5,8 +5,7 @@ using Xunit;
 namespace LocalLlm.Tests.Engine;
 
 /// <summary>
-/// Under <see cref="EngineOptions.BatchInvariant"/> a request's tokens and log-probabilities depend on nothing but the request, in
-/// bfloat16, too.
+/// Under <see cref="EngineOptions.BatchInvariant"/> a request's tokens and log-probabilities depend only on the request, also in bfloat16.
 /// </summary>
 public sealed class BatchInvarianceTests
 {
@@ -25,7 +24,9 @@ public sealed class BatchInvarianceTests
         { "tiny-v3-fp8", "tp1", "fp8", 48 },
     };
 
-    /// <summary>A crowd fills all groups, and a lone request is in the first: no bit tells in which group it was.</summary>
+    /// <summary>
+    /// Many requests fill all groups; a lone request runs in the first group. No bit of the outputs shows which group computed them.
+    /// </summary>
     [Theory]
     [InlineData("tiny-v3", "dp2", "bfloat16", false)]
     [InlineData("tiny-v3", "dp4", "bfloat16", true)]
@@ -128,7 +129,7 @@ public sealed class BatchInvarianceTests
     private static string Shown(CompletionOutput output) =>
         $"{output.FinishReason} [{string.Join(' ', output.TokenIds)}] {string.Join(';', output.Logprobs?.Select(Shown) ?? [])}";
 
-    // Every digit of the numbers.
+    // Shows every digit of the numbers.
     private static string Shown(TokenLogprobs? position) => position is null ? "none" : $"{position.Chosen} {string.Join(',', position.Top)}";
 
     internal static Task<LlmEngine> LoadAsync(EngineOptions options) =>

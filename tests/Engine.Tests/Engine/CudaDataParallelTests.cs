@@ -6,19 +6,19 @@ using Xunit;
 namespace LocalLlm.Tests.Engine;
 
 /// <summary>
-/// What data-parallel groups on GPUs do beside the references' tokens (<see cref="CudaDeepseekParallelTests"/>): groups without sequences,
-/// preemption, ways of choosing tokens, and experts that change ranks. Two ranks on one card and on two.
+/// Data-parallel groups on GPUs, beyond the references' tokens (<see cref="CudaDeepseekParallelTests"/>): groups without sequences,
+/// preemption, ways of choosing tokens, and experts that change ranks. Two ranks run on one GPU and on two.
 /// </summary>
 public sealed class CudaDataParallelTests
 {
-    // Experts change ranks at every third step, by the two before.
+    // Experts change ranks every third step, by the loads of the two steps before it.
     private static readonly ExpertBalancingOptions s_often = new() { WindowSize = 2, StepInterval = 3 };
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     public static TheoryData<int> Cards => CardRanks.Cards;
 
-    // Model, layout, experts that exist twice, and cards.
+    // Model, layout, number of experts with a second copy, and number of GPUs.
     public static TheoryData<string, string, int, int> Balanced
     {
         get
@@ -47,7 +47,7 @@ public sealed class CudaDataParallelTests
         var (wanted, balance) = await EachAloneAsync("tp1");
         var (got, balanceOfTwo) = await EachAloneAsync("dp2");
         AssertSame(wanted, got);
-        Assert.Equal(balance, balanceOfTwo, 1e-2); // counted once, whichever rank it is
+        Assert.Equal(balance, balanceOfTwo, 1e-2); // each token counts once, whichever rank computes it
 
         async Task<(string[] Ids, double Balance)> EachAloneAsync(string layout)
         {
@@ -130,7 +130,7 @@ public sealed class CudaDataParallelTests
         var answers = await several.GenerateBatchAsync(CudaEngineTests.Requests(32), cancellationToken: Token);
         await ScoredAnswers.AssertAsLikelyAsync(several, expected, Token);
         CudaDeepseekEngineTests.AssertEqualButForTies(expected, answers, ScoredAnswers.FarthestRouterTie);
-        // Of ranks, which compute about as much.
+        // The ranks compute about as much as one another.
         Assert.InRange(several.Statistics.ExpertBalance!.Value, 0.4, 1);
     }
 
@@ -160,7 +160,7 @@ public sealed class CudaDataParallelTests
 
     private static GenerationRequest[] Greedy(GenerationRequest[] requests) => [.. requests.Where(request => request.Sampling.Temperature == 0)];
 
-    // Gone before ranks share the card.
+    // The engine is disposed before ranks share the GPU.
     private static async Task<IReadOnlyList<GenerationResult>> RunAloneAsync(EngineOptions options, GenerationRequest[] requests)
     {
         await using var engine = await LoadAsync(options, "tp1");
@@ -170,7 +170,7 @@ public sealed class CudaDataParallelTests
     private static string[] Ids(IEnumerable<GenerationResult> results) =>
         [.. results.Select(result => string.Join('|', result.Outputs.Select(output => string.Join(' ', output.TokenIds))))];
 
-    // Sums have another order, so one may part at a near tie.
+    // Two ranks add in another order than one, so one sequence may diverge at a near tie.
     private static void AssertSame(string[] wanted, string[] got)
     {
         Assert.Equal(wanted.Length, got.Length);

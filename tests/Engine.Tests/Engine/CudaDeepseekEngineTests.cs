@@ -7,11 +7,11 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>DeepSeek and 8-bit floats through the whole engine on a GPU, held to the references and to the CPU.</summary>
+/// <summary>DeepSeek and 8-bit floats through the whole engine on a GPU, compared with the references and with the CPU.</summary>
 public sealed class CudaDeepseekEngineTests
 {
-    // At a near tie of the router a token is computed by other experts, which moves logits further than rounding alone: by up to 1 between
-    // two ranks and one on a CPU, in one answer of 48. So a few answers may part there.
+    // At a near tie of the router, other experts may compute a token. That moves the logits further than rounding alone: between two ranks
+    // and one rank on a CPU by up to 1, in one response of 48. So a few responses may diverge there.
     private const double NearTie = 0.25;
     private const double FarthestTie = 2;
     private const int OneInSo = 8;
@@ -71,7 +71,7 @@ public sealed class CudaDeepseekEngineTests
     [MemberData(nameof(Models))]
     public async Task Preempted_sequences_give_the_references_ids(string model)
     {
-        // The longest needs 29 blocks: two such at most.
+        // The longest sequence needs 29 blocks: the pool of 44 blocks cannot hold two of that length.
         await using var engine = await LoadAsync(Options(model, "float32") with { NumGpuBlocksOverride = 44, MaxModelLen = 704, EnablePrefixCaching = false });
         await GoldenGenerationTests.AssertTrainedAsync(engine, model);
         Assert.True(engine.Statistics.Preemptions > 0, "nothing was preempted: give fewer blocks");
@@ -89,7 +89,8 @@ public sealed class CudaDeepseekEngineTests
             GenerationRequest.FromTokenIds(golden.Ids, CudaEngineTests.Greedy(12) with { IgnoreEos = true }))];
         var options = new EngineOptions { ModelPath = folder.Path, Dtype = "float32", Device = "cuda", SkipTokenizerInit = true, GpuMemoryUtilization = 0.5 };
         Assert.Equal(Sequences(await CudaEngineTests.RunAsync(options with { Device = "cpu" }, requests)), Sequences(await CudaEngineTests.RunAsync(options, requests)));
-        // In bfloat16 most choices of a random model are near ties: it runs, with the kernels and with plain operations.
+        // In bfloat16 most choices of a random model are near ties, so this only checks that it runs, with the kernels and with plain
+        // operations.
         Assert.All(await CudaEngineTests.RunAsync(options with { Dtype = CardTypes.NameOf("bfloat16") }, requests), result => Assert.Equal(12, result.Outputs[0].TokenIds.Count));
     }
 
@@ -105,7 +106,8 @@ public sealed class CudaDeepseekEngineTests
         Assert.True(expected.Zip(actual).Count(pair => pair.First == pair.Second) >= 45);
     }
 
-    // Prompts of all lengths in chunks, single tokens beside them, more sequences than steps are recorded for, and alone.
+    // Covers prompts of all lengths in chunks with single tokens beside them, more sequences than steps are recorded for, and lone
+    // sequences.
     [Theory]
     [InlineData("tiny-v3", 512, 256)]
     [InlineData("tiny-v3-fp8", 512, 256)]
@@ -135,7 +137,7 @@ public sealed class CudaDeepseekEngineTests
         Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
     }
 
-    // Ranks on one card.
+    // All ranks are on one GPU.
     [Theory]
     [InlineData("tp1", 1)]
     [InlineData("tp1", 4)]
@@ -162,7 +164,7 @@ public sealed class CudaDeepseekEngineTests
         await using var engine = await LoadAsync(options with { Speculation = new() { Method = "mtp", NumSpeculativeTokens = drafts } });
         var drafted = Sequences(await engine.GenerateBatchAsync(requests, cancellationToken: Token));
         Assert.True(engine.Statistics.Speculation!.AcceptedTokens > 0, "nothing was accepted");
-        // Another number of rows is another kernel, whose rounding may move a draw.
+        // Drafts change the number of rows and with it the kernel, whose rounding may change a draw.
         var others = plain.Zip(drafted).Count(pair => pair.First != pair.Second);
         Assert.True(others <= 1, $"{others} of {plain.Count} are others");
         Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);

@@ -7,14 +7,14 @@ using Xunit;
 namespace LocalLlm.Tests.Engine;
 
 /// <summary>
-/// DeepSeek over ranks on one card, on two and on four: heads and experts split, experts whole, stages, data-parallel groups; held to the
-/// references.
+/// DeepSeek over ranks on one, two and four GPUs, compared with the references: split heads and experts, whole experts, stages, and
+/// data-parallel groups.
 /// </summary>
 public sealed class CudaDeepseekParallelTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    // Layout, whether experts are whole, and cards that the ranks are on.
+    // Layout, whether experts are whole, and number of GPUs.
     public static TheoryData<string, bool, int> Layouts => new()
     {
         { "tp2", false, 1 }, { "tp2", true, 1 }, { "pp2", false, 1 }, { "tp2", false, 2 }, { "tp2", true, 2 }, { "pp2", false, 2 },
@@ -41,7 +41,7 @@ public sealed class CudaDeepseekParallelTests
         foreach (var name in (string[])["deepseek-v2-lite", "deepseek-v2-group", "deepseek-v3-no-q-lora", "deepseek-v3-yarn"])
         {
             var folder = TestPaths.Shared("goldens", "random", name);
-            // The order of additions is another one.
+            // Ranks add in another order than the reference, so cases with near ties are left out.
             var cases = new GoldenFile(folder).Cases.Where(golden => golden.MinMargin > 1e-3).ToArray();
             Assert.NotEmpty(cases);
             await using var engine = await LoadAsync(folder, "float32", layout, wholeExperts, cards);

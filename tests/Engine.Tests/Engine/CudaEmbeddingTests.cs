@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>The embedding engine on a GPU, held to the references.</summary>
+/// <summary>The embedding engine on a GPU, compared with the references.</summary>
 public sealed class CudaEmbeddingTests
 {
     public CudaEmbeddingTests()

@@ -10,10 +10,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>The whole engine on a GPU, held to the references and to the CPU.</summary>
+/// <summary>The whole engine on a GPU, compared with the references and with the CPU.</summary>
 public sealed class CudaEngineTests
 {
-    // The two leading bfloat16 logits may change places where they lie no further apart.
+    // The two leading bfloat16 logits may change places if they differ by no more than this.
     private const double BFloat16NearTie = 0.125;
 
     public CudaEngineTests()
@@ -56,7 +56,7 @@ public sealed class CudaEngineTests
     [Fact]
     public async Task Recorded_steps_give_what_eager_ones_give()
     {
-        // One after the other: the same kernels on the same rows.
+        // Requests run one after another, so that both engines run the same kernels on the same rows.
         var requests = Requests(8);
         var graphs = new List<GenerationResult>();
         var eager = new List<GenerationResult>();
@@ -77,7 +77,7 @@ public sealed class CudaEngineTests
     public async Task Recorded_steps_of_a_model_with_experts_give_what_eager_ones_give(string name, int sequences)
     {
         CardTypes.SkipBeforeAmpere();
-        // One after the other: the same kernels on the same rows.
+        // Requests run one after another, so that both engines run the same kernels on the same rows.
         var requests = Requests(8);
         var results = new List<string[]>();
         foreach (var isEager in (bool[])[false, true])
@@ -94,7 +94,7 @@ public sealed class CudaEngineTests
         Assert.Equal(results[1], results[0]);
     }
 
-    // Several sequences grow by a token a step; with padding rows and without.
+    // Several sequences grow by one token per step, with and without padding rows.
     [Theory]
     [InlineData("tiny-v3")]
     [InlineData("tiny-v3-fp8")]
@@ -155,8 +155,8 @@ public sealed class CudaEngineTests
     [InlineData(true)]
     public async Task Experts_are_as_evenly_used_as_on_the_cpu(bool eager)
     {
-        // Three at once: recorded steps are padded to four rows, which are nobody's tokens. A device that is ahead tells its counts every
-        // 64th step.
+        // Three requests at once: recorded steps are padded to four rows, and the padding row holds no request's token. A device that runs
+        // ahead reports its counts every 64th step.
         var prompts = Enumerable.Range(0, 3).Select(i => GenerationRequest.FromTokenIds([300 + i, 301, 302, 17 * (i + 1)], Greedy(100) with { IgnoreEos = true })).ToArray();
         var balances = new List<double>();
         foreach (var device in (string[])["cpu", "cuda"])
@@ -168,7 +168,7 @@ public sealed class CudaEngineTests
             balances.Add(engine.Statistics.ExpertBalance!.Value);
         }
 
-        Assert.Equal(balances[0], balances[1], 0.1); // a near tie may part the texts
+        Assert.Equal(balances[0], balances[1], 0.1); // the texts may diverge at a near tie
     }
 
     [Fact]
@@ -187,7 +187,8 @@ public sealed class CudaEngineTests
     [Fact]
     public async Task Seeded_requests_draw_on_the_gpu_what_they_draw_on_the_cpu()
     {
-        // Every kind that the device chooses by itself, with and without knowing the tokens before; rounding may move a few draws.
+        // Every kind of sampling that the device does by itself, with and without knowing the tokens before. Rounding may change a few
+        // draws.
         SamplingParams[] kinds =
         [
             new() { Temperature = 0.8 }, new() { TopP = 0.7 }, new() { TopK = 5 }, new() { MinP = 0.1, Temperature = 1.3 },
@@ -203,7 +204,7 @@ public sealed class CudaEngineTests
     [Fact]
     public async Task A_request_that_the_host_samples_joins_and_moves_nobody_elses_draws()
     {
-        // One-token prompts join whatever step is next, also one that was launched ahead of tokens still being sampled.
+        // The one-token prompts join whatever step is next, even one that is submitted while earlier tokens are still being sampled.
         GenerationRequest Seeded(int i) => GenerationRequest.FromTokenIds([300 + i, 301, 302], new() { Temperature = 1, Seed = i, MaxTokens = 60, IgnoreEos = true });
         await using var engine = await SuiteExecutor.LoadAsync(Options(TestPaths.TinyR1, "float32"), cancellationToken: TestContext.Current.CancellationToken);
         var alone = new List<string>();
@@ -224,7 +225,8 @@ public sealed class CudaEngineTests
 
     internal static string Ids(GenerationResult result) => result.Error?.Message ?? string.Join(' ', result.Outputs[0].TokenIds);
 
-    // Log-probabilities show near ties; every third request goes without, which leaves the choice to the device, unless all are asked for.
+    // Log-probabilities show near ties. Unless allLogprobs is set, every third request goes without them, which leaves the choice to the
+    // device.
     internal static GenerationRequest[] Requests(int count, bool allLogprobs = false) => [.. Enumerable.Range(0, count).Select(i =>
     {
         var text = (i % 4) switch
@@ -253,7 +255,8 @@ public sealed class CudaEngineTests
     }
 
     /// <summary>
-    /// Where two answers part, and how far apart the two leading log-probabilities of the first lie there; 0: they are the same.
+    /// The position at which two responses diverge, and the gap between the two leading log-probabilities of the first response there; 0 if
+    /// the responses are the same.
     /// </summary>
     internal static (int Position, double Gap) Parting(GenerationResult one, GenerationResult other)
     {

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>The whole engine with 8-bit floats in the KV cache of a GPU, held to the CPU's and to itself.</summary>
+/// <summary>The whole engine with 8-bit floats in the KV cache of a GPU, compared with the CPU and with itself.</summary>
 public sealed class CudaFloat8CacheTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -19,7 +19,7 @@ public sealed class CudaFloat8CacheTests
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
     }
 
-    // An element between two steps of the format may be rounded either way, as results before it differ in their last bits.
+    // An element between two steps of the format may be rounded either way, because earlier results differ in their last bits.
     [Theory]
     [InlineData("float32")]
     [InlineData("bfloat16")]
@@ -30,7 +30,7 @@ public sealed class CudaFloat8CacheTests
         CudaEngineTests.AssertEqualButForNearTies(expected, actual);
     }
 
-    // On CPUs ranks, which add in another order, part from one rank nowhere.
+    // On CPUs, several ranks never diverge from one rank, although they add in another order.
     [Fact]
     public async Task Most_greedy_float32_ids_are_the_cpus()
     {
@@ -43,7 +43,7 @@ public sealed class CudaFloat8CacheTests
     [Fact]
     public async Task Recorded_steps_give_what_eager_ones_give()
     {
-        // One after the other: the same kernels on the same rows.
+        // Requests run one after another, so that both engines run the same kernels on the same rows.
         var runs = new List<string[]>();
         foreach (var isEager in (bool[])[false, true])
         {

@@ -8,7 +8,8 @@ using Xunit;
 namespace LocalLlm.Tests.Engine;
 
 /// <summary>
-/// DeepSeek through the whole engine with its latent vectors as 8-bit floats in the KV cache of a GPU, held to the CPU's and to itself.
+/// DeepSeek through the whole engine with its latent vectors as 8-bit floats in the KV cache of a GPU, compared with the CPU and with
+/// itself.
 /// </summary>
 public sealed class CudaLatentFloat8EngineTests
 {
@@ -21,7 +22,7 @@ public sealed class CudaLatentFloat8EngineTests
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
     }
 
-    // An element between two steps of the format may be rounded either way, as results before it differ in their last bits.
+    // An element between two steps of the format may be rounded either way, because earlier results differ in their last bits.
     [Theory]
     [InlineData("tiny-v3", "float32")]
     [InlineData("tiny-v3", "bfloat16")]
@@ -44,7 +45,7 @@ public sealed class CudaLatentFloat8EngineTests
     [Fact]
     public async Task Recorded_steps_give_what_eager_ones_give()
     {
-        // One after the other: the same kernels on the same rows.
+        // Requests run one after another, so that both engines run the same kernels on the same rows.
         var runs = new List<string[]>();
         foreach (var isEager in (bool[])[false, true])
         {
@@ -96,7 +97,7 @@ public sealed class CudaLatentFloat8EngineTests
         Assert.InRange((double)blocks[1] / blocks[0], 1.9, 2);
     }
 
-    // Ranks on one card.
+    // Both ranks are on one GPU.
     [Theory]
     [InlineData("tp2")]
     [InlineData("pp2")]

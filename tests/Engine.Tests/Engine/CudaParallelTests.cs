@@ -7,12 +7,12 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>The whole engine over ranks on one card and on two, held to one rank.</summary>
+/// <summary>The whole engine over ranks on one GPU and on two, compared with one rank.</summary>
 public sealed class CudaParallelTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    // Layout, and cards that its ranks are on.
+    // Layout, and number of GPUs.
     public static TheoryData<string, int> Layouts => new() { { "tp2", 1 }, { "tp2", 2 }, { "pp2", 1 }, { "pp2", 2 } };
 
     [Theory]
@@ -29,7 +29,7 @@ public sealed class CudaParallelTests
     public async Task Recorded_steps_give_what_eager_ones_give(string layout, int cards)
     {
         CardRanks.Require(cards);
-        // One after the other: the same kernels on the same rows.
+        // Requests run one after another, so that both engines run the same kernels on the same rows.
         var runs = new List<string[]>();
         foreach (var isEager in (bool[])[false, true])
         {
@@ -60,7 +60,8 @@ public sealed class CudaParallelTests
         Assert.True(expected.Select(CudaEngineTests.Ids).Zip(actual.Select(CudaEngineTests.Ids)).Count(pair => pair.First == pair.Second) >= 44);
     }
 
-    // As on one card: all tokens of a sequence alone but the first, which comes of its prompt.
+    // As on one GPU: every step of a lone sequence is submitted before the host knows its input, except the first, whose input is the
+    // prompt.
     [Theory]
     [InlineData("pp2", 1)]
     [InlineData("pp2", 2)]
@@ -81,7 +82,7 @@ public sealed class CudaParallelTests
             Assert.Equal(39, noted[^1].NumUnknown);
             Assert.Equal(alone ?? ids, ids);
             alone = ids;
-            // Many at once, of which some end early, and twice.
+            // Many requests at once, some of which end early, in two rounds.
             for (var round = 0; round < 2; round++)
             {
                 var results = await engine.GenerateBatchAsync([.. Enumerable.Range(1, 24).Select(i => request with { Sampling = request.Sampling with { MaxTokens = 4 * i } })], cancellationToken: Token);
@@ -99,7 +100,7 @@ public sealed class CudaParallelTests
         }
     }
 
-    // Some rows of a step by the best token of each rank, some whole on the card, some whole on the host.
+    // In one step, some rows need only the best token of each rank, some are whole on the GPU, and some are whole on the host.
     [Theory]
     [MemberData(nameof(Layouts))]
     public async Task Greedy_and_drawn_rows_of_one_step_get_the_tokens_of_one_rank(string layout, int cards)

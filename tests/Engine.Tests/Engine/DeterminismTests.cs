@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>In float32 on the CPU a request's tokens do not depend on what else runs, nor on how its work is cut.</summary>
+/// <summary>In float32 on the CPU a request's tokens do not depend on what else runs, nor on how its work is split into steps.</summary>
 public sealed class DeterminismTests(DeterminismTests.AloneRuns alone) : IClassFixture<DeterminismTests.AloneRuns>
 {
     private const int RequestCount = 200;
@@ -38,7 +38,7 @@ public sealed class DeterminismTests(DeterminismTests.AloneRuns alone) : IClassF
     [Fact]
     public async Task An_evicting_prefix_cache_gives_the_ids_of_lone_runs()
     {
-        // Twelve blocks of 16 hold two sequences at most, so that every new one evicts.
+        // Twelve blocks of 16 tokens hold at most two sequences, so every new sequence evicts blocks.
         await using var engine = await TinyEngine.LoadAsync(options => options with { NumGpuBlocksOverride = 12 });
         Assert.Equal(alone.Ids[..60], await TinyEngine.RunAsync(engine, alone.Requests[..60]));
         Assert.Equal(alone.Ids[..60], await TinyEngine.RunAsync(engine, alone.Requests[..60]));
@@ -58,7 +58,7 @@ public sealed class DeterminismTests(DeterminismTests.AloneRuns alone) : IClassF
     [Fact]
     public async Task A_pool_of_a_quarter_of_the_demand_gives_the_ids_of_lone_runs()
     {
-        // Long answers to short prompts make sequences outgrow the pool after they were admitted.
+        // Short prompts with long outputs make sequences outgrow the pool after their admission.
         var requests = alone.Requests.Select(request => request with { Sampling = request.Sampling with { MaxTokens = 90 } }).ToArray();
         await using var roomy = await TinyEngine.LoadAsync();
         var expected = await TinyEngine.RunAsync(roomy, requests);
@@ -66,7 +66,8 @@ public sealed class DeterminismTests(DeterminismTests.AloneRuns alone) : IClassF
 
         await using var engine = await TinyEngine.LoadAsync(options => options with { NumGpuBlocksOverride = demand / 4, LongPrefillTokenThreshold = 7, EnablePrefixCaching = false });
         Assert.Equal(expected, await TinyEngine.RunAsync(engine, requests));
-        // A step ahead waits where it would preempt, and drafts bring sequences to their end sooner: some are spared.
+        // There are fewer preemptions if steps run ahead, since such a step waits where it would preempt, and with drafts, since sequences
+        // end sooner.
         Assert.True(engine.Statistics.Preemptions >= (SuiteExecutor.RunsAhead || SuiteExecutor.Speculates ? 50 : 100), $"only {engine.Statistics.Preemptions} preemptions");
     }
 

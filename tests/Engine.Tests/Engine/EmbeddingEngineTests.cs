@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>The trained tiny model in bge-m3's layout, held to its reference outputs.</summary>
+/// <summary>The trained tiny model in bge-m3's layout, compared with its reference outputs.</summary>
 public sealed class EmbeddingEngineTests
 {
     private const EmbeddingKinds All = EmbeddingKinds.Dense | EmbeddingKinds.Sparse | EmbeddingKinds.MultiVector;
@@ -21,7 +21,7 @@ public sealed class EmbeddingEngineTests
         using var golden = Golden();
         await using var engine = await LoadAsync(ranks);
         var texts = golden.RootElement.GetProperty("texts").EnumerateArray().ToArray();
-        // All at once, and each alone.
+        // Embeds all texts at once, and each text alone.
         var together = await engine.EmbedAsync([.. texts.Select(text => text.GetProperty("text").GetString()!)], All, cancellationToken: Token);
         foreach (var (text, embedding) in texts.Zip(together))
         {
@@ -59,7 +59,7 @@ public sealed class EmbeddingEngineTests
         for (var i = 0; i < queries.Count; i++)
         {
             dense += Best(passage => TextEmbedding.DenseScore(asked[i], passage)) == relevant[queries[i].Id] ? 1 : 0;
-            // As the reference counts: a passage's rank is the number of those that score higher.
+            // Counts as the reference does: a passage's rank is the number of passages that score higher.
             var scores = found.Select(passage => TextEmbedding.SparseScore(asked[i], passage)).ToArray();
             var own = scores[passages.FindIndex(passage => passage.Id == relevant[queries[i].Id])];
             var rank = scores.Count(score => score > own);
@@ -71,7 +71,7 @@ public sealed class EmbeddingEngineTests
         Assert.InRange(100.0 * sparse / queries.Count, 78.7, 79.7);
         Assert.InRange(100.0 * sparseAmongFive / queries.Count, 88, 89);
 
-        // Late interaction is a hundred times the work: some queries will do.
+        // Late interaction is a hundred times the work, so this scores only 40 queries.
         foreach (var i in Enumerable.Range(0, 40))
         {
             Assert.Equal(relevant[queries[i].Id], Best(passage => TextEmbedding.MultiVectorScore(asked[i], passage)));
@@ -186,7 +186,7 @@ public sealed class EmbeddingEngineTests
         var embedded = embeddings.EmbedTokensAsync([.. Enumerable.Repeat(text, 100_000)], cancellationToken: stop.Token);
         var answer = await generation.CompleteAsync(GenerationRequest.FromText("Once upon a time", new SamplingParams { MaxTokens = tokens, Temperature = 0, IgnoreEos = true }), Token);
         Assert.Equal(tokens, answer.Outputs[0].TokenIds.Count);
-        // A token waits for a step of embeddings at most.
+        // Each token waits for at most one step of embeddings.
         Assert.InRange(Volatile.Read(ref steps), 0, tokens);
         Assert.False(embedded.IsCompleted);
         await stop.CancelAsync();

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>What an embedding engine does with damage, with more than it can hold, and at its end.</summary>
+/// <summary>
+/// What an embedding engine does with damaged models, with failing steps, with texts that are too long, and when it is shut down.
+/// </summary>
 public sealed class EmbeddingFailureTests
 {
     private const EmbeddingKinds All = EmbeddingKinds.Dense | EmbeddingKinds.Sparse | EmbeddingKinds.MultiVector;
@@ -78,12 +80,12 @@ public sealed class EmbeddingFailureTests
         };
         listener.SetMeasurementEventCallback<long>((_, _, tags, _) =>
         {
-            // The failure of the long text, before the second half of its step has run.
+            // Throws when the failure of the long text is measured, before the second half of its step has run.
             if (tags.ToArray().Contains(new("finish_reason", "error")))
                 throw new InvalidOperationException("a listener's fault");
         });
         listener.Start();
-        // Requests that wait together are a step: the first keeps the device busy until all are there.
+        // Requests that wait together form one step. The first request keeps the device busy until all the others wait.
         var busy = engine.EmbedTokensAsync([.. Enumerable.Repeat<int[]>([.. Enumerable.Range(10, 40)], 400)], cancellationToken: Token);
         var requests = new[] { 100, 20, 20, 20 }.Select(length => engine.EmbedTokensAsync([[.. Enumerable.Range(10, length)]], cancellationToken: Token)).ToArray();
         await Task.WhenAll(requests.Append(busy)).ContinueWith(_ => { }, TaskScheduler.Default).WaitAsync(TimeSpan.FromMinutes(2), Token);
@@ -203,7 +205,7 @@ public sealed class EmbeddingFailureTests
         Assert.Equal(alone.Sparse!.Keys.Order(), beside.Sparse!.Keys.Order());
     }
 
-    // As a device on which longer texts cannot be computed.
+    // Acts like a device that cannot compute longer texts.
     private static Func<IEncoderExecutor, IEncoderExecutor> KeepPositions(int length) =>
         inner => new FaultyEncoder(inner, texts => texts.Any(text => text.Length > length));
 }

@@ -35,7 +35,7 @@ public sealed class EmbeddingScoringTests
             var (query, passage) = (Vectors(queryTokens, width), Vectors(passageTokens, width));
             var expected = query.Average(token => passage.Max(other => token.Zip(other).Sum(pair => (double)pair.First * pair.Second)));
             Assert.Equal(expected, TextEmbedding.MultiVectorScore(new() { MultiVector = query }, new() { MultiVector = passage }), 1e-4);
-            // Vectors of another kind of list than the engine's.
+            // The vectors may be in another type of list than the engine's.
             Assert.Equal(expected, TextEmbedding.MultiVectorScore(new() { MultiVector = [.. query.Select(row => row.ToList())] }, new() { MultiVector = passage }), 1e-4);
         }
 
@@ -141,7 +141,7 @@ public sealed class EmbeddingScoringTests
 
     private static Task<EmbeddingEngine> LoadAsync() => EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu" }, cancellationToken: Token);
 
-    // The tiny model without its two further heads.
+    // A copy of the tiny model without its two other heads.
     private sealed class DenseOnlyCopy : IDisposable
     {
         public string Path { get; } = Directory.CreateTempSubdirectory("localllm-dense-").FullName;

@@ -7,13 +7,13 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>The tiny embedding model's folder with other contents: its weights as safetensors, changed by a test.</summary>
+/// <summary>A copy of the tiny embedding model's folder. Its weights are safetensors, and a test may change them.</summary>
 internal sealed class EncoderFolder : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
-    /// <param name="change">Changes weights by name: shape and values.</param>
-    /// <param name="safeHeads">Whether the heads are safetensors too.</param>
+    /// <param name="change">Changes the weights: shape and values by name.</param>
+    /// <param name="safeHeads">Whether the heads are stored as safetensors, too.</param>
     public EncoderFolder(Action<Dictionary<string, (long[] Shape, float[] Values)>>? change = null, bool safeHeads = false)
     {
         TorchLibrary.EnsureLoaded();

@@ -3,7 +3,8 @@ using LocalLlm.Templating;
 namespace LocalLlm.Tests.Engine;
 
 /// <summary>
-/// Questions over numbered facts, as tiny-r1 was trained on: it copies one fact after the other until it finds the right one.
+/// Questions about numbered facts, like those that tiny-r1 was trained on: the model copies one fact after another until it finds the right
+/// one.
 /// </summary>
 internal static class FactPrompts
 {
@@ -11,7 +12,7 @@ internal static class FactPrompts
     private static readonly string[] Things = ["printer", "camera", "motor", "server"];
     private static readonly (string What, string Unit)[] Facts = [("speed", "km/h"), ("price", "dollars"), ("range", "km"), ("capacity", "liters")];
 
-    /// <summary>One question over so many facts.</summary>
+    /// <summary>One question about <paramref name="numFacts"/> facts.</summary>
     public static ChatMessage[] Chat(int seed, int numFacts)
     {
         var random = new Random(seed);

@@ -7,7 +7,7 @@ using Xunit;
 namespace LocalLlm.Tests.Engine;
 
 /// <summary>
-/// With 8-bit floats in the KV cache a request's tokens still depend on nothing but the request, and the cache holds twice as many.
+/// With 8-bit floats in the KV cache a request's tokens still depend only on the request, and the cache holds twice as many tokens.
 /// </summary>
 public sealed class Float8CacheTests
 {
@@ -96,7 +96,7 @@ public sealed class Float8CacheTests
     private static async Task AssertSameIdsAsync(string folder, string model, string layout)
     {
         using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", $"{model}.json"), Token));
-        // Ranks add in another order, which decides between tokens that are as likely as one another.
+        // Several ranks add in another order, which decides between equally likely tokens: such prompts are left out.
         var requests = golden.RootElement.GetProperty("prompts").EnumerateArray()
             .Where(prompt => prompt.GetProperty("near_ties").GetArrayLength() == 0)
             .Select(prompt => GenerationRequest.FromTokenIds(GoldenFile.Ints(prompt.GetProperty("ids")), new() { Temperature = 0, MaxTokens = 60 })).ToArray();

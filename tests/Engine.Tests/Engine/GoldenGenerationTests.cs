@@ -39,7 +39,9 @@ public class GoldenGenerationTests
         await AssertTrainedAsync(engine, model);
     }
 
-    /// <summary>All prompts of a trained model at once, but for those in whose answers two tokens are nearly as likely.</summary>
+    /// <summary>
+    /// Checks all prompts of a trained model at once, except those whose outputs contain a choice between two nearly equally likely tokens.
+    /// </summary>
     internal static async Task AssertTrainedAsync(LlmEngine engine, string model)
     {
         using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", $"{model}.json"), TestContext.Current.CancellationToken));

@@ -116,7 +116,7 @@ public sealed partial class HostileFolderTests : IDisposable
         }
 
         Assert.True(engine.IsAlive);
-        // Where a step ahead still holds its blocks, they are free when the engine has ended.
+        // A step that ran ahead may still hold blocks; they are free once the engine has shut down.
         await engine.ShutdownAsync(TimeSpan.FromMinutes(1));
         Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
     }

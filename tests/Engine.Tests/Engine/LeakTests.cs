@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>Counts of the whole process: nothing else may run meanwhile.</summary>
+/// <summary>Counts the tensors of the whole process, so no other test may run at the same time.</summary>
 [Collection(nameof(RunsAlone))]
 public class LeakTests
 {
@@ -20,6 +20,6 @@ public class LeakTests
     }
 }
 
-/// <summary>Tests that no other test may run beside.</summary>
+/// <summary>Tests that must not run at the same time as any other test.</summary>
 [CollectionDefinition(nameof(RunsAlone), DisableParallelization = true)]
 public sealed class RunsAlone;

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>Who is served first, and whose prompt the prefix cache serves.</summary>
+/// <summary>Which request is served first, when it is admitted, and which prompts the prefix cache serves.</summary>
 public class PriorityTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>Random JSON schemas with the keywords of draft 4, whose instances are small.</summary>
+/// <summary>Random JSON schemas with the keywords of draft 4 and with small instances.</summary>
 internal static class RandomSchemas
 {
     public static JsonObject Make(Random random)

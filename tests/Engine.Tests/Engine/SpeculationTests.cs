@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>Drafts change the speed alone: in float32 on the CPU every id, text and log-probability is the one without them.</summary>
+/// <summary>Drafts change only the speed: in float32 on the CPU every id, text and log-probability is the same as without drafts.</summary>
 public class SpeculationTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -57,7 +57,7 @@ public class SpeculationTests
             Assert.NotEqual(0, engine.Statistics.Preemptions);
     }
 
-    /// <summary>The draft may end before, at or behind the last token.</summary>
+    /// <summary>The draft may end before, at or after the last token.</summary>
     [Fact]
     public async Task Every_length_is_exactly_what_was_asked_for()
     {
@@ -74,7 +74,7 @@ public class SpeculationTests
     [Fact]
     public async Task The_context_ends_where_it_ends_without_drafts()
     {
-        // Prompts of every length up to the context's end, of which all but the first tokens repeat.
+        // Prompts of 1 to 30 tokens, of which all after the first seven repeat; generation runs to the end of the context.
         int[] loop = [300, 301, 302, 303, 304, 305, 306];
         GenerationRequest[] requests = [.. Enumerable.Range(1, 30).Select(length => GenerationRequest.FromTokenIds([.. Enumerable.Range(0, length).Select(i => loop[i % 7])], new() { Temperature = 0, MaxTokens = 100, IgnoreEos = true, LogitBias = new Dictionary<int, double> { [300] = 100 } }))];
         await using var plain = await TinyEngine.LoadAsync(options => options with { Speculation = null, MaxModelLen = 48 });
@@ -102,7 +102,7 @@ public class SpeculationTests
     private static IStepExecutorFactory FactoryOf(string way) =>
         RankLayout.Find(way) is not null || way is "serializing" or "delayed" or "ahead" or "process" ? SuiteExecutor.Create(way) : new DeviceExecutorFactory();
 
-    // Every way to choose tokens over prompts that are worth copying from.
+    // Every way of choosing tokens, over prompts that drafts can be copied from.
     private static GenerationRequest[] Requests(string way)
     {
         var greedy = new SamplingParams { Temperature = 0, MaxTokens = 60, IgnoreEos = true };

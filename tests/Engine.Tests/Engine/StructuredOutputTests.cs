@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>Grammars over the real tiny model: whatever it would like to say, every finished answer keeps to them.</summary>
+/// <summary>Grammars with the real tiny model: whatever the model prefers, every finished response matches its grammar.</summary>
 public sealed class StructuredOutputTests : IAsyncLifetime
 {
     private LlmEngine _engine = null!;
@@ -50,7 +50,7 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     [Fact]
     public async Task An_answer_is_an_instance_of_the_schema()
     {
-        // All thousand where asked for; a part of them in every run.
+        // The full thousand only on request (LOCALLLM_RANDOM_SCHEMAS); a part of them in every run.
         var count = int.Parse(Environment.GetEnvironmentVariable("LOCALLLM_RANDOM_SCHEMAS") ?? "120", System.Globalization.CultureInfo.InvariantCulture);
         var schemas = Enumerable.Range(0, count).Select(seed => RandomSchemas.Make(new Random(seed))).ToArray();
         var results = await _engine.GenerateBatchAsync(
@@ -99,7 +99,7 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     [Fact]
     public async Task A_structure_is_kept_to_through_preemption()
     {
-        // Room for some of the requests only: others lose their blocks and begin again with what they have generated.
+        // There is room for only some of the requests. The others lose their blocks and begin again with what they have generated.
         await using var engine = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", NumGpuBlocksOverride = 40, EnablePrefixCaching = false, MaxModelLen = 400 }, cancellationToken: Token);
         var requests = Enumerable.Range(0, 24).Select(i => GenerationRequest.FromText($"{i}: ", new()
         {

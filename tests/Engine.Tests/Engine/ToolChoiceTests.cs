@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>Calls that are guaranteed, in every format, over the real tiny model.</summary>
+/// <summary>Guaranteed tool calls in every format, with the real tiny model.</summary>
 public class ToolChoiceTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
