@@ -3,8 +3,8 @@ using LocalLlm.Execution;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// As a GPU: the next step is submitted before the tokens of this one are known, and the executor feeds them to it. Steps are run when
-/// their results are asked for, by when those of the step before are known.
+/// Behaves like a GPU: the engine submits the next step before the tokens of this one are known, and the executor feeds them to it. A step
+/// runs when its result is asked for; the tokens of the step before are known by then.
 /// </summary>
 /// <param name="inner">Runs the steps, one after another.</param>
 internal sealed class AheadExecutor(IStepExecutor inner) : IStepExecutor
@@ -14,7 +14,7 @@ internal sealed class AheadExecutor(IStepExecutor inner) : IStepExecutor
 
     public ExecutorCapabilities Capabilities { get; } = inner.Capabilities with { MaxStepsInFlight = 2, FeedsSampledTokens = true };
 
-    /// <summary>Tokens that were fed before the engine knew them.</summary>
+    /// <summary>Number of tokens that were fed before the engine knew them.</summary>
     public int NumFedTokens { get; private set; }
 
     public bool Submit(SchedulerOutput step)

@@ -7,7 +7,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// An executor as a rank in a process of its own has it: every step and result crosses a control stream, and a thread computes behind it.
+/// Wraps an executor as a rank in a process of its own does: every step and result crosses a control stream, at whose other end a thread
+/// computes.
 /// </summary>
 internal sealed class ClusteredExecutor : IStepExecutor
 {
@@ -16,7 +17,7 @@ internal sealed class ClusteredExecutor : IStepExecutor
     private readonly StepWindow _inner;
     private readonly Task _computing;
 
-    /// <param name="inner">Owned from here on.</param>
+    /// <param name="inner">The executor to wrap; this object owns it.</param>
     public ClusteredExecutor(IStepExecutor inner)
     {
         var layout = new ClusterLayout(new(1, 1, 1), HubHoldsRanks: false);
@@ -43,7 +44,7 @@ internal sealed class ClusteredExecutor : IStepExecutor
     public void Dispose()
     {
         _cluster.Dispose();
-        Task.WhenAny(_computing).GetAwaiter().GetResult(); // it ends by what ended the replica
+        Task.WhenAny(_computing).GetAwaiter().GetResult(); // waits without throwing: the task may fail with what ended the replica
         _member.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _inner.Dispose();
     }

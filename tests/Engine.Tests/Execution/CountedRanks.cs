@@ -7,12 +7,12 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>Two tensor-parallel ranks on the CPU, whose gathers are noted. For one engine.</summary>
+/// <summary>Two tensor-parallel ranks on the CPU that record their gathers. An instance is for one engine.</summary>
 internal sealed class CountedRanks : IStepExecutorFactory
 {
     private readonly CountedCollectives[] _groups = [.. ThreadCollectives.Create(2).Select(group => new CountedCollectives(group))];
 
-    /// <summary>Of each rank.</summary>
+    /// <summary>The gathers of each rank.</summary>
     public IReadOnlyList<IReadOnlyList<GatherCall>> Gathers => [.. _groups.Select(group => group.Gathers)];
 
     /// <inheritdoc/>

@@ -7,8 +7,8 @@ using Xunit;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Data-parallel groups give the outputs of one rank: each computes attention for sequences of its own, and all share the experts, whose
-/// sums are rounded in another order.
+/// Data-parallel groups give the outputs of one rank. Each group computes attention for its own sequences. All groups share the experts,
+/// whose sums are rounded in another order.
 /// </summary>
 public class DataParallelTests
 {
@@ -146,7 +146,7 @@ public class DataParallelTests
         Assert.True(several.Statistics.Speculation!.AcceptedTokens > 0);
     }
 
-    /// <summary>As on GPUs, where the tokens of a step are the inputs of the next one before the host knows them.</summary>
+    /// <summary>As on GPUs: the tokens of a step become inputs of the next step before the host knows them.</summary>
     [Theory]
     [InlineData("dp2")]
     [InlineData("tp2dp2")]
@@ -175,7 +175,7 @@ public class DataParallelTests
         var wanted = await one.CompleteAsync(request, Token);
         Assert.Equal(wanted.Outputs[0].TokenIds, (await several.CompleteAsync(request, Token)).Outputs[0].TokenIds);
         Assert.Equal(64, several.Statistics.KvBlocksTotal);
-        Assert.Equal(one.Statistics.ExpertBalance!.Value, several.Statistics.ExpertBalance!.Value, 1e-9); // counted once, whichever rank it is
+        Assert.Equal(one.Statistics.ExpertBalance!.Value, several.Statistics.ExpertBalance!.Value, 1e-9); // each token counts once, whichever rank computes it
         Assert.Equal(64, (await several.MapKvBlocksAsync(1000)).Length);
     }
 

@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>At which numbers of rows decode steps are recorded, and which steps are repeated.</summary>
+/// <summary>For which numbers of rows decode steps are recorded, and which steps are replayed.</summary>
 public class DecodeGraphsTests
 {
     public DecodeGraphsTests() => TorchLibrary.EnsureLoaded();
@@ -36,7 +36,7 @@ public class DecodeGraphsTests
         Assert.Equal(maxRows, capture.Sizes.Max());
     }
 
-    /// <summary>Logits of zeros.</summary>
+    /// <summary>A model whose logits are all zero.</summary>
     private sealed class WidthModel : ICausalLanguageModel
     {
         public KvCacheSpec KvCache { get; } = new([]);

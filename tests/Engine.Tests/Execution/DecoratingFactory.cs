@@ -2,8 +2,8 @@ using LocalLlm.Execution;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>An executor of this process, in another.</summary>
-/// <param name="decorate">Puts one around the other.</param>
+/// <summary>Creates executors that run in this process, each wrapped in another executor.</summary>
+/// <param name="decorate">Wraps the executor.</param>
 internal sealed class DecoratingFactory(Func<IStepExecutor, IStepExecutor> decorate) : IStepExecutorFactory
 {
     public IExecutorLoader Open(EngineOptions options) => new WrappedLoader(new DeviceExecutorFactory().Open(options), (load, _) =>

@@ -4,26 +4,26 @@ using LocalLlm.Sampling;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// As a pipeline that speculates: four steps in flight, and 0 to 3 tokens of a sequence and a step, all of them those of the model. A step
-/// is run when its result is asked for. Where a decode step is to bring no token it is not run at all; where it is to bring several,
-/// further steps are run in the room that its last block has.
+/// Behaves like a pipeline that speculates: four steps in flight, and 0 to 3 tokens per sequence and step, all of them the model's own. A
+/// step runs when its result is asked for. A decode step that is to bring no token does not run at all. For a step that is to bring several
+/// tokens, further steps run while the sequence's last block has room.
 /// </summary>
 /// <param name="inner">Runs the steps, one after another.</param>
-/// <param name="seed">Of the numbers of tokens.</param>
+/// <param name="seed">Seeds the random numbers of tokens.</param>
 internal sealed class DelayedExecutor(IStepExecutor inner, int seed = 1) : IStepExecutor
 {
     private const int MaxTokens = 3;
 
     private readonly Random _random = new(seed);
     private readonly Queue<SchedulerOutput> _submitted = [];
-    private readonly HashSet<long> _withheld = []; // once in a row: every sequence gets on
+    private readonly HashSet<long> _withheld = []; // never twice in a row, so that every sequence makes progress
     private readonly Dictionary<long, NewSequence> _sequences = [];
     private readonly List<NewSequence> _started = [];
     private readonly List<long> _finished = [];
 
     public ExecutorCapabilities Capabilities { get; } = inner.Capabilities with { MaxStepsInFlight = 4, FeedsSampledTokens = false };
 
-    /// <summary>How many results of each number of tokens there were.</summary>
+    /// <summary>For each number of tokens, how many results had it.</summary>
     public int[] NumResults { get; } = new int[MaxTokens + 1];
 
     public bool Submit(SchedulerOutput step)
@@ -79,7 +79,7 @@ internal sealed class DelayedExecutor(IStepExecutor inner, int seed = 1) : IStep
         return false;
     }
 
-    // The next position of every sequence that is to bring more, where its block has room for it.
+    // The next position of every sequence that is to bring more tokens and whose block has room for it.
     private ScheduledSequence[] Continued(ScheduledSequence[] run, Dictionary<long, List<SampledToken>> tokens)
     {
         var more = new List<ScheduledSequence>();
@@ -100,7 +100,8 @@ internal sealed class DelayedExecutor(IStepExecutor inner, int seed = 1) : IStep
     // A grammar allows nothing after the end of its text.
     private bool EndsWith(long id, int token) => _sequences[id].Sampling is var sampling && (sampling.EosTokenIds.Contains(token) || sampling.StopTokenIds.Contains(token));
 
-    // Runs some of the step. What started and ended is part of its first run; where nothing is computed, it waits for the next.
+    // Runs some of the step's sequences. The step's first run also carries what started and finished; if nothing is computed, that waits
+    // for the next step.
     private StepResult Run(SchedulerOutput step, ScheduledSequence[] entries)
     {
         var result = new StepResult { StepId = step.StepId };

@@ -5,7 +5,8 @@ using Xunit;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Wherever steps run, and however their results come, the outputs are the same. LOCALLLM_TEST_EXECUTOR runs every other test so.
+/// The outputs are the same wherever steps run and however their results arrive. LOCALLLM_TEST_EXECUTOR runs all other tests on one of
+/// these executors.
 /// </summary>
 public class ExecutorTests
 {
@@ -56,7 +57,8 @@ public class ExecutorTests
         Assert.Equal(19, ahead.NumFedTokens);
     }
 
-    // As a process for each GPU does: it chooses tokens, and has the next step before this one's are known here.
+    // As with one process per GPU: the rank's process chooses tokens, and gets the next step before this process knows the current step's
+    // tokens.
     [Fact]
     public async Task A_rank_in_a_process_of_its_own_runs_ahead_as_one_in_this_process()
     {

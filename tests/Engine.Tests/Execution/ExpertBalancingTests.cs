@@ -8,14 +8,12 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>
-/// Experts that exist several times and change their ranks give the outputs of experts that stay, up to the rounding of sums.
-/// </summary>
+/// <summary>Experts that have copies and change their ranks give the outputs of experts that stay, up to the rounding of sums.</summary>
 public class ExpertBalancingTests
 {
     private const double ReferenceNoise = 1e-4;
 
-    // Moved every third step, by the two before.
+    // Experts move every third step, by the loads of the two steps before it.
     private static readonly ExpertBalancingOptions s_often = new() { WindowSize = 2, StepInterval = 3 };
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -68,7 +66,7 @@ public class ExpertBalancingTests
         Assert.Equal(outputs, results.Select(result => result.Outputs[0].TokenIds));
     }
 
-    // Their biases send every token to the same two of six experts, which begin on one of two ranks.
+    // The biases send every token to the same two of six experts. Both experts begin on the same rank of two.
     [Theory]
     [InlineData(false, 0, 0.5)]
     [InlineData(true, 0, 1)]
@@ -80,12 +78,12 @@ public class ExpertBalancingTests
             foreach (var name in weights.Keys.Where(name => name.EndsWith("e_score_correction_bias", StringComparison.Ordinal)).ToArray())
                 weights[name] = tensor([-9f, -9f, -9f, -9f, 9f, 9f]);
         });
-        // One that is never reached counts the ranks' loads and moves nothing.
+        // An interval that is never reached: the engine counts the ranks' loads and moves nothing.
         var interval = balances ? 2 : 1_000_000;
         await using var engine = await LoadAsync(
             new() { ModelPath = folder.Path, SkipTokenizerInit = true }, "dp2", new() { NumRedundantExperts = redundant, WindowSize = 1, StepInterval = interval });
         await TinyEngine.RunAsync(engine, Requests(8, maxTokens: 100));
-        // With the steps before the first move.
+        // The balance includes the steps before the first move.
         Assert.InRange(engine.Statistics.ExpertBalance!.Value, balances ? 0.8 * balance : balance, balance + 1e-9);
     }
 
@@ -114,7 +112,7 @@ public class ExpertBalancingTests
         Assert.True(moved.Statistics.Speculation!.DraftTokens > 0);
     }
 
-    /// <summary>A place that held 8-bit floats cannot take what is not.</summary>
+    /// <summary>A place that held an expert of 8-bit floats cannot take an expert that is stored in another way.</summary>
     [Theory]
     [InlineData(false, "model.layers.2.mlp.experts.3")]
     [InlineData(false, "model.layers.2.mlp.experts.0.down_proj", "model.layers.2.mlp.experts.5.down_proj")]

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>Whatever goes wrong with steps, everybody who waits gets an end, and nobody reads what was thrown.</summary>
+/// <summary>Whatever goes wrong with steps, every waiting caller gets an end, and no caller sees the exception that was thrown.</summary>
 public class FaultTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
@@ -51,7 +51,7 @@ public class FaultTests
     [Fact]
     public async Task A_failure_with_other_steps_in_flight_ends_its_own_sequences_only()
     {
-        // With one sequence a step, four steps of four sequences are in flight.
+        // With one sequence per step, four steps of four sequences are in flight.
         await using var engine = await LoadAsync(
             new(step => step == 6 ? Fault.Fail : Fault.None, inner => new DelayedExecutor(inner)), options => options with { MaxNumBatchedTokens = 4, MaxNumSeqs = 4 });
         var requests = Enumerable.Range(0, 4).Select(_ => Run(engine, 12)).ToArray();
@@ -161,7 +161,7 @@ public class FaultTests
             if (ReferenceEquals(instrument.Meter.Scope, scope) && instrument.Name == "localllm.request.finished")
                 own.EnableMeasurementEvents(instrument);
         };
-        // As an abort is measured, inside of the loop's reading of its inbox.
+        // Throws when an abort is measured, which happens while the loop reads its inbox.
         listener.SetMeasurementEventCallback<long>((_, _, tags, _) =>
         {
             if (tags.ToArray().Contains(new("finish_reason", "abort")))

@@ -8,7 +8,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>Which logits two ranks bring together for a step: of greedy rows a pair of each rank, of others their row alone.</summary>
+/// <summary>Which logits two ranks gather for a step: for a greedy row one pair from each rank, for any other row the whole row.</summary>
 public class GatheredLogitsTests
 {
     private const int PairColumns = 2;
@@ -28,7 +28,7 @@ public class GatheredLogitsTests
         var gathers = await GathersAsync(Enumerable.Repeat(Greedy, 6), options => options with { Dtype = dtype });
         Assert.Contains(gathers, call => call.Rows == 6);
         Assert.All(gathers, call => Assert.Equal((PairColumns, call.Rows * PairColumns * sizeof(float)), (call.Columns, call.Bytes)));
-        // Each token of each sequence once.
+        // One row for each token of each sequence.
         Assert.Equal(6 * 12, gathers.Sum(call => call.Rows));
     }
 
@@ -91,7 +91,7 @@ public class GatheredLogitsTests
         Assert.Contains(counted.Gathers[0], call => call.Rows > 4);
     }
 
-    // Devices that choose tokens get what is gathered on every rank, and feed their tokens to the next step.
+    // Devices that choose tokens get the gathered logits on every rank, and feed their tokens to the next step.
     [Theory]
     [InlineData("tp2")]
     [InlineData("tp4")]
@@ -124,7 +124,7 @@ public class GatheredLogitsTests
         };
     }
 
-    // What both ranks have gathered for some requests, whose tokens are those of one rank.
+    // What both ranks gather for some requests. Also checks that their tokens are those of one rank.
     private static async Task<IReadOnlyList<GatherCall>> GathersAsync(IEnumerable<SamplingParams> sampling, Func<EngineOptions, EngineOptions>? change = null)
     {
         var ranks = new CountedRanks();

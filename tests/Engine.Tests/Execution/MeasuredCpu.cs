@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>The CPU as a device with memory of its own, which counts what it is asked for; it samples nothing.</summary>
+/// <summary>The CPU as a device with memory of its own. It counts the calls that it gets, and it does not sample.</summary>
 internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemory, IDisposable
 {
     private readonly CpuOps _cpu = new();
@@ -16,13 +16,13 @@ internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemo
     /// <summary>Largest step so far, in tokens.</summary>
     public int LargestStep { get; private set; }
 
-    /// <summary>New tokens of each sequence, of every step so far.</summary>
+    /// <summary>For every step so far, the number of new tokens of each sequence.</summary>
     public List<int[]> Shapes { get; } = [];
 
-    /// <summary>Layers that room was made for.</summary>
+    /// <summary>Layers for which memory was reserved.</summary>
     public List<KvLayerSpec> Reserved { get; } = [];
 
-    /// <summary>What <see cref="Now"/> says is taken.</summary>
+    /// <summary>The used memory that <see cref="Now"/> reports.</summary>
     public long UsedBytes { get; init; }
 
     public Device Device => _cpu.Device;
@@ -32,10 +32,10 @@ internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemo
         Memory = this, SharesLoaded = SharesLoaded, GraphCapture = Capture, Fp8 = Fp8 ?? (Capture is null ? null : _cpu.Features.Fp8),
     };
 
-    /// <summary>What records its steps, and has it multiply by 8-bit floats; null: nothing.</summary>
+    /// <summary>Records the device's steps, and enables the CPU's products of 8-bit floats; null: neither.</summary>
     public IGraphCapture? Capture { get; init; }
 
-    /// <summary>What multiplies by 8-bit floats; null: plain operations, unless it records steps.</summary>
+    /// <summary>Multiplies by 8-bit floats; null: the CPU's operations if steps are recorded, else plain operations.</summary>
     public IFp8Ops? Fp8 { get; init; }
 
     public bool SharesLoaded { get; init; }
@@ -46,7 +46,7 @@ internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemo
 
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen, int maxSequences) => Reserved.Add(layer);
 
-    /// <summary>Told once after loading.</summary>
+    /// <summary>Growth that the device reports once after loading.</summary>
     public string? Growth { get; set; }
 
     public bool IsSettled { get; private set; }

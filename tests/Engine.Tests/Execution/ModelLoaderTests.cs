@@ -14,8 +14,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// What the loader does follows from what a device says of itself, never from which device it is. Devices are registered for the whole
-/// process, so nothing else may run meanwhile.
+/// The loader acts on the features that a device reports, never on which device it is. Devices are registered for the whole process, so no
+/// other test may run at the same time.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class ModelLoaderTests
@@ -40,7 +40,7 @@ public sealed class ModelLoaderTests
         Assert.Equal(StepTokens, device.LargestStep);
         Assert.All(device.Reserved, layer => Assert.Equal(KvLayout.Device, layer.Layout));
         Assert.NotEmpty(device.Reserved);
-        // All that is taken, and what the weights do not account for.
+        // The plan accounts for all used memory, including what the weights do not explain.
         Assert.Equal(Used, loader.Plan.WeightBytes + loader.Plan.ActivationBytes);
         Assert.Equal(0, loader.Plan.GraphBytes);
         Assert.Equal(Available / 2, loader.Plan.BudgetBytes);
@@ -118,7 +118,7 @@ public sealed class ModelLoaderTests
         {
             var capture = new NotedCapture { MaxFp8Rows = rows };
             using var registration = DeviceRegistry.Register(new(Name, (_, _) => new MeasuredCpu(Available) { Capture = capture }));
-            // Where nothing can be recorded, nothing is, whatever the options are.
+            // Nothing is recorded: either the options forbid it, or the options allow it and the products do not.
             using var loader = new ModelLoader(Options with { ModelPath = path, MaxNumSeqs = 20, EnforceEager = wanted > 0 });
             using var worker = loader.Load(null, null, TestContext.Current.CancellationToken);
             Assert.Equal(wanted, loader.Plan.MaxRecordedRows);
@@ -152,7 +152,7 @@ public sealed class ModelLoaderTests
         var rows = await Task.WhenAll(((int[])[128, 5]).Select(own => Task.Run(
             () => agreement.Agree(plan with { MaxRecordedRows = own }).MaxRecordedRows, TestContext.Current.CancellationToken)));
         Assert.Equal([5, 5], rows);
-        // As other nodes get it.
+        // Other nodes get the plan as JSON.
         var json = JsonSerializer.Serialize(plan with { MaxRecordedRows = 5 }, NodeJsonContext.Default.MemoryPlan);
         Assert.Equal(5, JsonSerializer.Deserialize(json, NodeJsonContext.Default.MemoryPlan)!.MaxRecordedRows);
     }
@@ -165,7 +165,7 @@ public sealed class ModelLoaderTests
         var copies = dtype == "bfloat16" && CpuOps.KeepsDecodeCopies ? 2 : 1;
         var options = new EngineOptions { ModelPath = Folder, Device = "cpu", Dtype = dtype, SkipTokenizerInit = true };
         var ample = LlmEngine.PlanMemory(options);
-        // A budget that two copies would take more than half of.
+        // Two copies would take more than half of this budget.
         var tight = LlmEngine.PlanMemory(options with { GpuMemoryUtilization = 1e-6, KvCacheMemoryBytes = 1 << 20 });
         Assert.Equal(copies, ample.WeightBytes / (double)tight.WeightBytes);
     }
@@ -200,7 +200,7 @@ public sealed class ModelLoaderTests
         Assert.Equal(expected.Outputs[0].TokenIds, result.Outputs[0].TokenIds);
     }
 
-    /// <summary>The CPU's products, after a choice that must come between the last matrix and the first product.</summary>
+    /// <summary>The CPU's products. Their choice must come after the last matrix is packed and before the first product.</summary>
     private sealed class ChosenProducts(Fp8Products chosen) : IFp8Ops
     {
         private readonly TorchFp8Ops _plain = new(CPU);

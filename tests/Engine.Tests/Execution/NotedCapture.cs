@@ -3,16 +3,16 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>Notes the sizes of steps and how often records are repeated; the results of a record stay as they were.</summary>
+/// <summary>Notes the sizes of steps and counts replays; a replay leaves the recorded results as they were.</summary>
 internal sealed class NotedCapture : IGraphCapture
 {
-    /// <summary>Rows of every step that was begun.</summary>
+    /// <summary>The rows of every step that was begun.</summary>
     public List<int> Sizes { get; } = [];
 
-    /// <summary>Records that were repeated.</summary>
+    /// <summary>Number of replays.</summary>
     public int Launches { get; private set; }
 
-    /// <summary>The most rows of a product by 8-bit floats that are recorded.</summary>
+    /// <summary>The maximum number of rows for which products by 8-bit floats are recorded.</summary>
     public int MaxFp8Rows { get; init; }
 
     public long Version => 0;

@@ -2,13 +2,13 @@ using LocalLlm.Execution;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>Counts what steps do not know.</summary>
-/// <param name="inner">Runs them.</param>
+/// <summary>Counts the inputs of steps that the host does not know yet.</summary>
+/// <param name="inner">Runs the steps.</param>
 internal sealed class NotingExecutor(IStepExecutor inner) : IStepExecutor
 {
     public ExecutorCapabilities Capabilities => inner.Capabilities;
 
-    /// <summary>Inputs that the host did not know when their step was submitted.</summary>
+    /// <summary>Number of inputs that the host did not know when their step was submitted.</summary>
     public int NumUnknown { get; private set; }
 
     public bool Submit(SchedulerOutput step)

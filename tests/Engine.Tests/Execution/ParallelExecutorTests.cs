@@ -7,8 +7,8 @@ using Xunit;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Several ranks give the outputs of one. Stages change no bit. Ranks that add their parts change the last bits of a logit, and an id only
-/// where two tokens are as likely as one another but for those.
+/// Several ranks give the outputs of one rank. Stages change no bit. Ranks that add their parts change the last bits of a logit; they
+/// change an id only where two tokens are equally likely but for those bits.
 /// </summary>
 public class ParallelExecutorTests
 {

@@ -10,8 +10,8 @@ using Xunit;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Stages on devices that choose tokens: the last one's reach the first without the host, and steps are submitted before they are known.
-/// The devices are registered for the whole process, so nothing else may run meanwhile.
+/// Stages on devices that choose tokens: the last stage's tokens reach the first stage without the host, and steps are submitted before the
+/// host knows those tokens. The devices are registered for the whole process, so no other test may run at the same time.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class PipelineAheadTests : IDisposable
@@ -34,7 +34,7 @@ public sealed class PipelineAheadTests : IDisposable
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    // In the first stage: the others get the inputs too, and do not look at them.
+    // Counts in the first stage only: the other stages get the inputs too, but do not use them.
     private int NumFed => _devices.Where(device => device.NumKept > 0).Sum(device => device.NumFed);
 
     public void Dispose() => _kind.Dispose();
@@ -50,7 +50,7 @@ public sealed class PipelineAheadTests : IDisposable
         var wanted = await RunAsync(oneStage, requests);
         _devices.Clear();
         await using var engine = await LoadAsync(layout);
-        // Twice: places of the first round's tokens are those of others now.
+        // Two rounds: in the second, other sequences have the places of the first round's tokens.
         foreach (var _ in (int[])[1, 2])
         {
             var got = await engine.GenerateBatchAsync(requests, cancellationToken: Token);
@@ -73,12 +73,12 @@ public sealed class PipelineAheadTests : IDisposable
         await using var engine = await LoadAsync(layout);
         await engine.CompleteAsync(GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 20, IgnoreEos = true }), Token);
         Assert.Equal(19, NumFed);
-        // Each choice needs the tokens before it.
+        // With bad words, each choice needs the tokens before it, so the host must know them.
         await engine.CompleteAsync(GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 20, IgnoreEos = true, BadWords = [" the"] }), Token);
         Assert.Equal(19, NumFed);
     }
 
-    // Each learns as it is used; ranks are on threads.
+    // A grammar changes as it is used, and ranks run on threads.
     [Fact]
     public async Task Ranks_that_choose_the_same_tokens_have_grammars_of_their_own()
     {
@@ -153,11 +153,11 @@ public sealed class PipelineAheadTests : IDisposable
 
     private static string Shown(CompletionOutput output) => $"{output.FinishReason} [{string.Join(' ', output.TokenIds)}]";
 
-    // Half of them greedy, half seeded; nothing is cut from the distribution.
+    // Half are greedy, half seeded; top-p cuts nothing from the distribution.
     private static GenerationRequest[] Simple(int count, int maxTokens) => [.. TinyEngine.Requests(count, maxTokens)
         .Select(request => request with { Sampling = request.Sampling with { TopP = 1 } })];
 
-    // Greedy, seeded, with a history, with a grammar, and chosen on the host.
+    // Requests that are greedy, seeded, dependent on earlier tokens, held by a grammar, or sampled on the host.
     private static GenerationRequest[] Requests() =>
     [
         .. Simple(12, 24),

@@ -10,8 +10,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Which devices ranks in processes of their own have, and that the process in front of them opens none. Alone, as kinds of devices are
-/// registered for all.
+/// Which devices ranks in processes of their own get. The front end opens none of them. Kinds of devices are registered for the whole
+/// process, so no other test may run at the same time.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class ProcessDevicesTests
@@ -65,7 +65,7 @@ public sealed class ProcessDevicesTests
         }
     }
 
-    // Of a GPU that is not here, too: nothing of it is touched.
+    // Works for a GPU that this host does not have: planning does not touch the device.
     [Fact]
     public void A_device_that_another_process_computes_on_is_planned_with_and_not_opened()
     {

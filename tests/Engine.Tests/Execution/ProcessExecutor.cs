@@ -19,7 +19,7 @@ internal sealed class ProcessExecutorFactory(Action<ProcessExecutor>? created = 
     });
 }
 
-/// <summary>Speaks the step format over the standard streams of a child process, each message behind its length.</summary>
+/// <summary>Speaks the step format over the standard streams of a child process. Each message is preceded by its length.</summary>
 internal sealed class ProcessExecutor : IStepExecutor
 {
     private readonly Process _process;
@@ -66,12 +66,12 @@ internal sealed class ProcessExecutor : IStepExecutor
         _cancellation.Dispose();
         try
         {
-            // The host ends when its input does.
+            // The host process ends when its input ends.
             _process.StandardInput.Close();
         }
         catch (IOException)
         {
-            // It is gone.
+            // The process has already ended.
         }
 
         _process.WaitForExit();

@@ -9,7 +9,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>A rank that fails or hangs ends the engine: every caller hears of it, and no other rank waits forever.</summary>
+/// <summary>A rank that fails or hangs ends the engine: every caller gets an error, and no other rank waits forever.</summary>
 public sealed class RankFaultTests : IDisposable
 {
     private const string Name = "faulty-rank";
@@ -155,7 +155,7 @@ public sealed class RankFaultTests : IDisposable
             return base.Attention(qkv, cache, metadata, shape);
         }
 
-        // Of an expert.
+        // An expert computes this.
         public override Tensor SiluAndMul(Tensor gateUp)
         {
             before();

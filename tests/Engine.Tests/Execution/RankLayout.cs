@@ -26,8 +26,8 @@ internal sealed partial record RankLayout(int TensorParallel, int PipelineParall
 }
 
 /// <summary>
-/// Opens every model over the ranks of a layout; on one card where there are fewer cards than ranks, and in one data-parallel group where
-/// there are no experts to share, or the model drafts by its own layer.
+/// Opens every model over the ranks of a layout. If there are fewer GPUs than ranks, all ranks are on one GPU. If there are no experts to
+/// share, or the model drafts by its own layer, there is one data-parallel group.
 /// </summary>
 internal sealed class RankLayoutFactory(RankLayout layout) : IStepExecutorFactory
 {

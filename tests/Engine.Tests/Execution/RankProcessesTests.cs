@@ -16,8 +16,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Ranks in processes of their own, on GPUs: connected by NCCL (a stand-in, in the host's memory), whose ids travel over the control
-/// stream. Alone, as the stand-in is the whole process's NCCL meanwhile.
+/// Ranks in processes of their own, on GPUs, connected by NCCL. A stand-in replaces NCCL in the host's memory, and its ids travel over the
+/// control stream. It is the whole process's NCCL, so no other test may run at the same time.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class RankProcessesTests : IDisposable
@@ -42,7 +42,7 @@ public sealed class RankProcessesTests : IDisposable
         using var hub = new ClusterHub(layout, Hello(0), network.Transport(), new(), NullLogger.Instance);
         var joining = Task.Run(() => hub.Join(null, Token), Token);
         var alive = FakeNccl.Alive;
-        // All stay until the last one is done: a process that leaves ends the replica.
+        // All members stay until the last one is done, because a process that leaves ends the replica.
         var members = await Task.WhenAll(plan.Ranks.Select(place => ClusterMember.JoinAsync(layout, Hello(place.Rank), network.Transport(), new(), Token)));
         await joining;
         await Task.WhenAll(plan.Ranks.Select(place => Task.Factory.StartNew(
@@ -64,7 +64,7 @@ public sealed class RankProcessesTests : IDisposable
         var members = await Task.WhenAll(plan.Ranks.Select(place => ClusterMember.JoinAsync(layout, Hello(place.Rank), network.Transport(), new(), Token)));
         await joining;
         Assert.Equal((2, 4), Shares(processes: 4));
-        Assert.Equal((8, 1), Shares(processes: 1)); // of a host of its own
+        Assert.Equal((8, 1), Shares(processes: 1)); // the only process of its host
         foreach (var member in members)
             await member.DisposeAsync();
 
@@ -76,7 +76,7 @@ public sealed class RankProcessesTests : IDisposable
         }
     }
 
-    // The process in front of them estimates with the share of a rank, too.
+    // The front end, too, estimates memory with the share of one rank.
     [Theory]
     [InlineData("cpu", 4)]
     [InlineData("cuda", 1)]
@@ -87,7 +87,7 @@ public sealed class RankProcessesTests : IDisposable
         Assert.Equal((ranksOnDevice, true), (rank.RanksOnDevice, rank.IsPlanned));
     }
 
-    // What the first to load takes is not free any more, and must not be divided again.
+    // Memory that the first process to load has taken is no longer free and must not be divided again.
     [Fact]
     public async Task No_process_loads_before_all_have_seen_what_is_free()
     {
@@ -100,7 +100,7 @@ public sealed class RankProcessesTests : IDisposable
         var members = new List<ClusterMember>();
         for (var node = 0; node < 3; node++)
         {
-            // The later ones join when the first has long planned.
+            // Later nodes join long after the first one has planned.
             var (own, member) = (node, await ClusterMember.JoinAsync(layout, Hello(node), network.Transport(), new(), Token));
             members.Add(member);
             Interlocked.Increment(ref seen);
@@ -119,14 +119,14 @@ public sealed class RankProcessesTests : IDisposable
             await member.DisposeAsync();
     }
 
-    // What a process does: its part of a sum, then of the residual stream's way through the stages.
+    // What a process does: it adds its part of a sum, then passes the residual stream through its stage.
     private static void Run(ParallelPlan plan, ClusterMember member, RankPlace place)
     {
         var rank = place.Rank;
         var peers = new ClusterPeers(member, plan, rank, [$"cuda:{rank}"]);
         byte[] NewIds() => NcclIds.Create(FakeNccl.Library, plan).Bytes.ToArray();
         var gpus = GpuRanks.TryCreate(plan, rank, [$"cuda:{rank}"], () => NcclIds.From(plan, peers.Share("nccl", NewIds)))!;
-        Assert.True(gpus.HasAllLinks(place)); // so that steps are recorded
+        Assert.True(gpus.HasAllLinks(place)); // steps are recorded only then
         using var group = gpus.Tensor(place);
         using var previous = place.Stage == 0 ? null : gpus.FindLink(rank - plan.TensorParallel)!.Value.Receiver;
         using var next = place.Stage == plan.PipelineParallel - 1 ? null : gpus.FindLink(rank)!.Value.Sender;
@@ -154,7 +154,7 @@ public sealed class RankProcessesTests : IDisposable
 
         public void Synchronize()
         {
-            // The host computes at once.
+            // The host computes synchronously.
         }
 
         public void UseOnThisThread()

@@ -37,8 +37,8 @@ public sealed class RankWeightsTests
         Assert.InRange(all, new FileInfo(Path.Combine(TestPaths.TinyR1, "model.safetensors")).Length * 0.9, double.MaxValue);
     }
 
-    // Matrices by the number of ranks, but for the heads that several ranks hold; norms whole; the embedding with the first stage, the
-    // head with the last.
+    // Matrices are divided by the number of ranks, except for heads that several ranks hold. Norms are whole. The embedding is on the first
+    // stage, the head on the last.
     private static double Share(DecoderConfig config, ParallelPlan plan, RankPlace place)
     {
         const int storedBytes = 2;
@@ -56,7 +56,7 @@ public sealed class RankWeightsTests
         var folder = new TemporaryFolder();
         File.Copy(Path.Combine(TestPaths.TinyR1, "config.json"), folder["config.json"]);
         using var whole = SafetensorsFile.Open(Path.Combine(TestPaths.TinyR1, "model.safetensors"));
-        // Tensors go round the files, so that every layer lies in all of them.
+        // Tensors are dealt out to the files in turn, so that every layer is spread over all files.
         foreach (var part in whole.Tensors.Values.Select((tensor, i) => (Tensor: tensor, File: i % Files)).GroupBy(pair => pair.File, pair => pair.Tensor))
         {
             using var writer = SafetensorsWriter.Create(folder[$"model-{part.Key + 1:D5}-of-{Files:D5}.safetensors"],

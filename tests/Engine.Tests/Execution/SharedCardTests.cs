@@ -6,13 +6,14 @@ using Xunit;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>No two nodes compute on one GPU unasked.</summary>
+/// <summary>Two nodes never compute on one GPU by accident.</summary>
 public sealed class SharedCardTests
 {
-    // For node 0, which waits to its end for another one where the first was refused.
+    // A short timeout for node 0: after the first node was refused, it waits until the timeout for another one.
     private static readonly TimeSpan Short = TimeSpan.FromSeconds(2);
 
-    // By the card's own name: each process counts the cards that it sees from 0, and containers of one host have names of their own.
+    // Nodes are compared by the GPU's own id: each process numbers the GPUs that it sees from 0, and containers of one host have different
+    // host names.
     [Theory]
     [InlineData("there", 2, "GPU-1", true)]
     [InlineData("here", 2, "GPU-1", true)]

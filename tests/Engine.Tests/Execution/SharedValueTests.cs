@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>What one process creates and all others take, such as the ids of NCCL's communicators.</summary>
+/// <summary>A value that one process creates and all others receive, such as the ids of NCCL's communicators.</summary>
 public sealed class SharedValueTests
 {
     private const string Key = "ids";
@@ -26,7 +26,7 @@ public sealed class SharedValueTests
         var created = 0;
         Assert.Equal([1, 2, 3], Peers(first, layout, 0).Share(Key, () => [1, 2, (byte)(3 * ++created)]));
 
-        // They join only now.
+        // The second and third node join only now.
         await using var second = await JoinAsync(layout, network, 1);
         await using var third = await JoinAsync(layout, network, 2);
         Assert.Equal([1, 2, 3], Peers(second, layout, 1).Share(Key, () => throw new InvalidOperationException("not here")));

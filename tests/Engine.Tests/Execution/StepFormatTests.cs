@@ -106,7 +106,7 @@ public class StepFormatTests
         var capabilities = new ExecutorCapabilities { StepTimeout = TimeSpan.FromSeconds(1), PromptLengthThreshold = 3, Plan = Plan };
         var names = new[] { StepFormat.Encode(Step()), StepFormat.Encode(result), StepFormat.Encode(capabilities) }.SelectMany(Names).ToHashSet();
         Assert.True(names.All(name => page.Contains($"`{name}`", StringComparison.Ordinal)), string.Join(" ", names.Where(name => !page.Contains($"`{name}`", StringComparison.Ordinal)).Order()) + names.Count);
-        // A change of this number is a change of the format: raise its version, and describe it.
+        // If this number changes, the format has changed: raise its version, and describe the change.
         Assert.Equal(NumFieldsOfVersion7, names.Count);
     }
 

@@ -4,18 +4,18 @@ using LocalLlm.Execution;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Runs every engine of this project on another executor where <c>LOCALLLM_TEST_EXECUTOR</c> says so: <c>serializing</c>, <c>delayed</c>,
-/// <c>ahead</c>, <c>process</c>, or over several ranks (<see cref="RankLayout"/>).
+/// Runs every engine of this project on another executor if <c>LOCALLLM_TEST_EXECUTOR</c> names one: <c>serializing</c>, <c>delayed</c>,
+/// <c>ahead</c>, <c>process</c>, or several ranks (<see cref="RankLayout"/>).
 /// </summary>
 internal static class SuiteExecutor
 {
     public const string Variable = "LOCALLLM_TEST_EXECUTOR";
 
-    /// <summary>Whether steps are submitted before the tokens of those before them are known.</summary>
+    /// <summary>Whether steps are submitted before the tokens of earlier steps are known.</summary>
     public static bool RunsAhead => Environment.GetEnvironmentVariable(Variable) == "ahead";
 
     /// <summary>
-    /// Skips a test of what stays in this process where steps run in another: a registered device or family, progress, a logger.
+    /// If steps run in another process, skips a test of what stays in this one: a registered device or family, progress, a logger.
     /// </summary>
     public static void SkipInAnotherProcess()
     {
@@ -23,18 +23,19 @@ internal static class SuiteExecutor
             Xunit.Assert.Skip("steps run in another process, which knows nothing of this test's device, family, progress or logger");
     }
 
-    /// <summary>Has <see cref="Ops.FakeNccl"/> connect the ranks on a card, where this is <c>fake</c>.</summary>
+    /// <summary>Names the variable that, set to <c>fake</c>, has <see cref="Ops.FakeNccl"/> connect ranks on one GPU.</summary>
     public const string NcclVariable = "LOCALLLM_TEST_NCCL";
 
     /// <summary>
-    /// Has every engine that <see cref="LoadAsync"/> and <see cref="Engine.TinyEngine"/> load speculate, where this is <c>ngram</c>.
+    /// Names the variable that, set to <c>ngram</c>, turns on drafts in every engine that <see cref="LoadAsync"/> and <see
+    /// cref="Engine.TinyEngine"/> load.
     /// </summary>
     public const string SpeculationVariable = "LOCALLLM_TEST_SPECULATION";
 
     /// <summary>Whether every engine speculates.</summary>
     public static bool Speculates => Speculation is not null;
 
-    /// <summary>How every engine speculates whose test says nothing of it; null: not at all.</summary>
+    /// <summary>How an engine speculates if its test does not set that; null: not at all.</summary>
     public static SpeculationOptions? Speculation => Environment.GetEnvironmentVariable(SpeculationVariable) switch
     {
         null or "" => null,
@@ -58,7 +59,7 @@ internal static class SuiteExecutor
             StepExecutorFactory.Default = Create(name);
     }
 
-    /// <summary>Loads an engine as this run of the suite wants it: with its drafts, where the test says nothing of them.</summary>
+    /// <summary>Loads an engine with the speculation that this run of the suite uses, unless the test sets its own.</summary>
     public static Task<LlmEngine> LoadAsync(EngineOptions options, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default) =>
         LlmEngine.LoadAsync(options with { Speculation = options.Speculation ?? Speculation }, progress, cancellationToken);
 

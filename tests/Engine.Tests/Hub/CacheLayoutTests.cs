@@ -118,7 +118,7 @@ public class CacheLayoutTests
         Assert.Empty(Directory.EnumerateFileSystemEntries(cache.Path));
     }
 
-    // As snapshot_download leaves it.
+    // Fills the cache as Python's snapshot_download does.
     private static string FillAsPython(FakeHub hub, string cache)
     {
         var storage = Path.Combine(cache, "models--org--tiny-r1");

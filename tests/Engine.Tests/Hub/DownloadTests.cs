@@ -61,7 +61,7 @@ public class DownloadTests
         HubKit.AssertIsTinyR1(await HubKit.ResolveAsync(HubKit.Options(hub, cache.Path) with { MaxParallelRanges = ranges }));
         var asked = hub.Downloads(Weights).Where(seen => seen.Server == "cdn").ToList();
         Assert.Equal(7 + ranges, asked.Count);
-        // What was in flight when the connection broke is lost; all before is not asked for again.
+        // Only what was in flight when the connection broke is lost; no earlier byte is requested again.
         var resumed = asked.Where(seen => seen.Headers.ContainsKey("If-Range")).ToList();
         Assert.InRange(resumed.Count, 7 - ranges, 7);
         Assert.All(resumed, seen => Assert.Equal("\"of-the-cdn\"", seen.Headers["If-Range"]));
@@ -167,7 +167,7 @@ public class DownloadTests
         Assert.Contains(hub.Lies[file], failure.Message, StringComparison.Ordinal);
         Assert.Contains(kind == HubKind.ModelScope || hub.Lfs.Contains(file) ? FakeHub.Sha256(hub.Files[file]) : FakeHub.GitSha1(hub.Files[file]), failure.Message, StringComparison.Ordinal);
         Assert.DoesNotContain(Directory.EnumerateFiles(cache.Path, "*", SearchOption.AllDirectories), path => new FileInfo(path).Length == hub.Files[file].Length);
-        // Others that were on their way may have left theirs.
+        // Other files that were still downloading may have left incomplete files.
         Assert.DoesNotContain(Directory.EnumerateFiles(cache.Path, "*.incomplete*", SearchOption.AllDirectories), path => path.Contains(kind == HubKind.ModelScope ? file : hub.Lies[file], StringComparison.Ordinal));
     }
 

@@ -25,36 +25,36 @@ internal sealed class FakeHub : IAsyncDisposable
 
     private FakeHub(WebApplication hub, WebApplication cdn) => (_hub, _cdn, Endpoint, Cdn) = (hub, cdn, hub.Urls.Single(), cdn.Urls.Single());
 
-    /// <summary>One request as it came.</summary>
+    /// <summary>One request as the server received it.</summary>
     public sealed record Seen(string Server, string Method, string Path, IReadOnlyDictionary<string, string> Headers);
 
     public ConcurrentQueue<Seen> Requests { get; } = [];
 
-    /// <summary>Path → content. What is in <see cref="Lfs"/> is redirected to the CDN.</summary>
+    /// <summary>Path → content. The hub redirects files in <see cref="Lfs"/> to the CDN.</summary>
     public Dictionary<string, byte[]> Files { get; } = new(StringComparer.Ordinal);
 
     public HashSet<string> Lfs { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Path → the digest that it states instead of the right one.</summary>
+    /// <summary>Path → the digest that the hub states instead of the right one.</summary>
     public Dictionary<string, string> Lies { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Path → the size that it states instead of the right one.</summary>
+    /// <summary>Path → the size that the hub states instead of the right one.</summary>
     public Dictionary<string, long> SizeLies { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Called for each request first; true: it has answered.</summary>
+    /// <summary>Called first for each request; true: it has written the response.</summary>
     public Func<HttpContext, Task<bool>>? Intercept { get; set; }
 
-    /// <summary>The connection is broken after so many bytes of a body, so many times.</summary>
+    /// <summary>Breaks the connection after this many bytes of a body, <see cref="Breaks"/> times.</summary>
     public int BreakAfter { get; set; }
 
     public int Breaks;
 
     private long _bytesServed;
 
-    /// <summary>Bytes of files that were sent.</summary>
+    /// <summary>Number of bytes of files that were sent.</summary>
     public long BytesServed => Interlocked.Read(ref _bytesServed);
 
-    /// <summary>Every range that was asked for.</summary>
+    /// <summary>Every requested range.</summary>
     public ConcurrentQueue<(string File, long From, long To)> Ranges { get; } = [];
 
     public bool IgnoresRanges { get; set; }

@@ -21,7 +21,7 @@ internal static class HubKit
     public static async Task<EngineException> FailAsync(HubOptions options, string model = FakeHub.Repository) =>
         await Assert.ThrowsAsync<EngineException>(() => ResolveAsync(options, model: model));
 
-    /// <summary>The model of the repository, file for file.</summary>
+    /// <summary>Checks that the folder holds the repository's model, file for file.</summary>
     public static void AssertIsTinyR1(string folder)
     {
         foreach (var file in Directory.EnumerateFiles(TestPaths.TinyR1))
@@ -34,7 +34,7 @@ internal static class HubKit
         public void Report(DownloadProgress value) => Add(value);
     }
 
-    /// <summary>A clock whose waits end at once, and which remembers how long they were to be.</summary>
+    /// <summary>A clock whose waits end at once. It records how long they were to be.</summary>
     internal sealed class ImpatientTime : TimeProvider
     {
         public List<TimeSpan> Waits { get; } = [];

@@ -19,12 +19,12 @@ internal sealed class AllocatorWorld
     private readonly List<Row> _parked = []; // preempted
     private readonly bool _failures;
 
-    /// <param name="seed">Of everything random.</param>
+    /// <param name="seed">Seeds everything random.</param>
     /// <param name="numBlocks">Pool size.</param>
     /// <param name="blockSize">Tokens per block.</param>
     /// <param name="failures">
-    /// Whether entries are also thrown out of the prefix cache. A cached block's parent may be gone then, so that a hit may
-    /// be shorter than what is cached; without, it must be exactly the longest cached prefix.
+    /// Whether entries are also thrown out of the prefix cache. If so, a cached block's parent may be gone, and a hit may be shorter than
+    /// what is cached. If not, a hit must be exactly the longest cached prefix.
     /// </param>
     public AllocatorWorld(int seed, int numBlocks, int blockSize, bool failures)
     {
@@ -81,7 +81,7 @@ internal sealed class AllocatorWorld
     {
         var row = new Row(Salts[_random.Next(Salts.Length)]);
         var length = _random.Next(1, _kv.BlockSize * _kv.NumBlocks / 2);
-        // Few distinct prompts, so that prefixes are shared; a random tail, so that they part.
+        // Few distinct prompts, so that prefixes are shared; random tails, so that prompts diverge.
         var shared = _random.Next(3);
         for (var i = 0; i < length; i++)
             row.Tokens.Add(i < length - _random.Next(4) ? (i * (shared + 1) / 3) & 1 : _random.Next(2));
@@ -120,7 +120,7 @@ internal sealed class AllocatorWorld
         if (!TryAllocate(row, cover, []))
             return;
         if (_random.Next(10) == 0)
-            return; // the step failed: blocks were given but nothing was computed
+            return; // the step failed: blocks were allocated but nothing was computed
         var blocks = row.Table.Blocks.Span;
         for (var p = row.Computed; p < cover; p++)
         {

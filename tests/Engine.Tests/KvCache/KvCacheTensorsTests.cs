@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.KvCache;
 
-/// <summary>What a model says it keeps is what is allocated, and what the planner counts.</summary>
+/// <summary>What a model says it keeps is what gets allocated and what the planner counts.</summary>
 public sealed class KvCacheTensorsTests
 {
     private static readonly KvCacheSpec Spec = new([KvLayerSpec.KeysAndValues(2, 24), KvLayerSpec.Rows(40, 12), KvLayerSpec.Rows(7)]);

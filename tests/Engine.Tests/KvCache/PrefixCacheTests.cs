@@ -74,7 +74,7 @@ public class PrefixCacheTests
         Compute(kv, new BlockTable(), [.. a, .. tail]);
         Compute(kv, new BlockTable(), b);
 
-        // b is cached and so is the tail's block, but not the tail after b; nor the tail as a beginning.
+        // Both b and the tail's block are cached. The tail is cached neither after b nor at the beginning of a prompt.
         Assert.Equal(16, Hit(kv, [.. b, .. tail, 1]));
         Assert.Equal(0, Hit(kv, [.. tail, 1]));
         Assert.Equal(32, Hit(kv, [.. a, .. tail, 1]));
@@ -104,7 +104,7 @@ public class PrefixCacheTests
         {
             var other = new BlockTable();
             Assert.True(kv.TryAllocate(other, taken * 16));
-            // 4 blocks never held anything worth keeping; then the tail goes, block by block.
+            // The 4 blocks that are not cached are taken first; then the tail goes, block by block.
             Assert.Equal(16 * int.Min(4, 8 - taken), Hit(kv, prompt));
             kv.Free(other);
             Compute(kv, new BlockTable(), prompt);
@@ -139,7 +139,7 @@ public class PrefixCacheTests
         kv.CacheBlocks(second, prompt, 33);
         Assert.Equal(4, kv.NumCachedBlocks);
 
-        // Whichever copy goes, the other is found, deeper blocks included.
+        // Whichever copy is removed, the other one is found, including its deeper blocks.
         kv.Distrust(first);
         Assert.Equal(32, Hit(kv, prompt));
         kv.Free(first);

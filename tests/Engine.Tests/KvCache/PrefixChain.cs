@@ -1,12 +1,12 @@
 namespace LocalLlm.Tests.KvCache;
 
 /// <summary>
-/// What a model's keys and values at one position depend on, as a number: the salt and every token up to it. A slot of a
-/// fake KV cache that holds the right number was computed for exactly this prefix.
+/// A number for everything that a model's keys and values at one position depend on: the salt and every token up to that position. A slot
+/// of a fake KV cache that holds the right number was computed for exactly this prefix.
 /// </summary>
 internal static class PrefixChain
 {
-    /// <summary>Content of a slot that nobody computed.</summary>
+    /// <summary>Content of a slot that was never computed.</summary>
     public const ulong Poison = 0xDEAD_DEAD_DEAD_DEAD;
 
     public static ulong Start(string? salt)

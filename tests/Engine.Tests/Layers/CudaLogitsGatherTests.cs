@@ -7,12 +7,13 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Layers;
 
-/// <summary>Ranks on cards all get the best tokens of split rows, and whole rows, whichever connection they have.</summary>
+/// <summary>All ranks on GPUs get the best tokens of split rows, and the whole rows, whichever connection they have.</summary>
 public sealed class CudaLogitsGatherTests
 {
     public static TheoryData<int> Cards => CardRanks.Cards;
 
-    // Vocabularies that divide and do not; rows of both sides of what goes another way than our own kernels.
+    // Vocabularies that divide evenly and that do not; numbers of rows on both sides of the limit beyond which our own kernels are not
+    // used.
     [Theory]
     [MemberData(nameof(Cards))]
     public void Every_rank_gets_the_tokens_and_the_rows_that_one_rank_has(int cards)
@@ -31,7 +32,7 @@ public sealed class CudaLogitsGatherTests
                     var gather = new LogitsGather(rank.Tensor, rank.Ops, vocabulary);
                     var own = whole.narrow(1, shard.Start, shard.Length).contiguous().to(rank.Ops.Device);
                     var best = gather.Best(own)!;
-                    // In float32 pairs and rows are gathered into one buffer, one after the other.
+                    // In float32, pairs and then rows are gathered into the same buffer.
                     var gathered = gather.Whole(own)!.cpu();
                     Assert.True(whole.SameAs(gathered), $"{rows} x {vocabulary} {type}");
                     var chosen = best.cpu().data<int>().ToArray();
@@ -66,7 +67,7 @@ public sealed class CudaLogitsGatherTests
         Assert.All(results, ids => Assert.Equal([2039, 2040, none, none, none], ids));
     }
 
-    // The same on both ranks; equal values now and then.
+    // The logits are the same on both ranks; some values are equal.
     private static Tensor Logits(int rows, int vocabulary)
     {
         var random = new Random(rows + vocabulary);

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Layers;
 
-/// <summary>Which experts exist how often, and where, follows from their loads.</summary>
+/// <summary>The experts' loads decide how many copies of each expert exist, and where.</summary>
 public class ExpertBalancerTests
 {
     [Fact]
@@ -26,7 +26,7 @@ public class ExpertBalancerTests
 
     [Theory]
     [InlineData("90 132 40 61 104 165 39 4 73 56 183 86", 4, 4, "1 2 1 1 2 2 1 1 1 1 2 1")]
-    [InlineData("100 1 1 1", 4, 2, "4 2 1 1")] // no more copies than ranks, then the first of the others
+    [InlineData("100 1 1 1", 4, 2, "4 2 1 1")] // no more copies than ranks; the next copy goes to the first of the others
     [InlineData("0 0 0 0 0 0", 2, 4, "2 2 1 1 1 1")] // nothing measured
     [InlineData("8 4 4", 3, 1, "1 1 1")] // nothing redundant
     public void The_expert_with_the_most_tokens_a_copy_gets_the_next_copy(string loads, int ranks, int places, string copies)
@@ -36,11 +36,11 @@ public class ExpertBalancerTests
         Assert.Equal(Numbers(copies), Enumerable.Range(0, numbers.Length).Select(expert => (long)placement.RanksOf(expert).Length));
     }
 
-    // A load that no placement can spread better than its largest part.
+    // The bound on the busiest rank: no placement can spread a load better than its largest part.
     [Theory]
-    [InlineData("100 100 1 1 1 1", 2, 3, 102)] // apart, with one and two of the rest
+    [InlineData("100 100 1 1 1 1", 2, 3, 102)] // the two busy experts apart, each with two of the others
     [InlineData("100 50 50 100 50 50", 2, 3, 200)]
-    [InlineData("600 10 10 10 10 10", 2, 4, 325)] // the busiest and the first of the others on both
+    [InlineData("600 10 10 10 10 10", 2, 4, 325)] // the busiest expert and the first of the others on both ranks
     [InlineData("90 132 40 61 104 165 39 4 73 56 183 86", 4, 4, 270)] // 1,033 tokens: 258.25 each at best
     public void Ranks_compute_about_as_much(string loads, int ranks, int places, long busiest)
     {
@@ -89,7 +89,7 @@ public class ExpertBalancerTests
 
     private static long[] Numbers(string text) => [.. text.Split(' ').Select(long.Parse)];
 
-    // As a device reads it, whatever order a rank's places have come to.
+    // Reads the tables as a device does, in whatever order a rank's places are.
     [Theory]
     [InlineData(2, 4)]
     [InlineData(2, 6)]

@@ -15,7 +15,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Layers;
 
 /// <summary>
-/// A product by a stored matrix of 8-bit floats is the one by element times its block's scale, whatever slice of it a rank holds.
+/// A product by a stored matrix of 8-bit floats equals the product by each element times its block's scale, whatever slice of the matrix a
+/// rank holds.
 /// </summary>
 public sealed class Fp8LinearMethodTests : IDisposable
 {
@@ -41,7 +42,7 @@ public sealed class Fp8LinearMethodTests : IDisposable
         get
         {
             var data = new TheoryData<string, bool>();
-            // Name:dimension:start:length, joined along the outputs.
+            // Each slice is name:dimension:start:length; several slices are joined along the outputs.
             foreach (var slice in (string[])["q:0:0:100", "q:0:24:24", "q:0:10:40", "q:0:47:1", "q:1:0:35", "q:1:35:35", "q:1:17:13", "k:1:5:64",
                 "q:0:0:100|k:0:0:41|v:0:0:41", "q:0:50:50|k:0:20:21|v:0:20:21", "q:1:30:40|k:1:30:40"])
             {
@@ -141,7 +142,7 @@ public sealed class Fp8LinearMethodTests : IDisposable
     [Fact]
     public void An_exponent_that_kernels_cannot_multiply_by_is_refused()
     {
-        // Byte 200 of the exponents' format.
+        // This is byte 200 of the exponents' format.
         Write(tensors => tensors["k.weight_scale_inv"].Scales![1] = MathF.ScaleB(1, 200 - 127));
         Assert.Contains("k.weight_scale_inv holds 9.444733E+21, wanted scales from 0 to 2^60", Refused(), StringComparison.Ordinal);
     }
@@ -224,7 +225,7 @@ public sealed class Fp8LinearMethodTests : IDisposable
         return error.Message;
     }
 
-    // Every byte that is a number occurs, with scales of very different sizes, as float32, bfloat16 and exponents.
+    // Every byte that encodes a number occurs. The scales have very different sizes and are stored as float32, bfloat16 and exponents.
     private void Write(Action<Dictionary<string, Stored>> change)
     {
         var random = new Random(2);

@@ -12,7 +12,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Layers;
 
-/// <summary>A linear method that gives nothing but the plain product runs every layer that one with fused products does.</summary>
+/// <summary>A linear method that offers only the plain product runs every layer that a method with fused products runs.</summary>
 public sealed class LinearMethodTests : IDisposable
 {
     private const int Hidden = 24;

@@ -11,12 +11,12 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Layers;
 
-/// <summary>Of split logits ranks bring together what sampling needs, and the tokens are those of whole rows.</summary>
+/// <summary>Ranks gather from split logits only what sampling needs, and the tokens are those of whole rows.</summary>
 public class LogitsGatherTests
 {
     public LogitsGatherTests() => TorchLibrary.EnsureLoaded();
 
-    // Vocabularies that divide, that leave the last rank fewer columns, and one column.
+    // Vocabularies that divide evenly, that leave the last rank fewer columns, and that leave it one column.
     public static TheoryData<int, int, ScalarType> Splits
     {
         get
@@ -39,7 +39,7 @@ public class LogitsGatherTests
         const int rows = 40;
         using var scope = NewDisposeScope();
         var random = new Random(vocabulary + ranks);
-        // Few distinct values and many, forbidden tokens; also rows without a token.
+        // Rows with few and with many distinct values, with forbidden tokens, and rows that have no token.
         var logits = tensor(Enumerable.Range(0, rows).SelectMany(_ => SamplingKit.Row(random, vocabulary)).ToArray()).view(rows, vocabulary).to(type);
         logits[3].fill_(float.NegativeInfinity);
         logits[5, vocabulary - 1] = float.NaN;
@@ -80,7 +80,7 @@ public class LogitsGatherTests
         Assert.Equal([-1, -1, -1, -1, -1, -1, (int)logits[6].argmax().item<long>()], Best(4, logits));
     }
 
-    // Zeros would be larger than every logit.
+    // All logits are negative, so padding with zeros would win.
     [Theory]
     [InlineData(2, 57)]
     [InlineData(4, 101)]
@@ -116,11 +116,11 @@ public class LogitsGatherTests
     private static int[] Best(int ranks, Tensor logits)
     {
         var results = OnRanks(ranks, logits, (gather, part, _) => gather.Best(part)?.data<int>().ToArray());
-        Assert.All(results.Skip(1), Assert.Null); // the first alone samples on a host
+        Assert.All(results.Skip(1), Assert.Null); // only the first rank samples on a host
         return results[0]!;
     }
 
-    // Each rank with its columns of the logits, on a thread of its own.
+    // Runs each rank on a thread of its own, with its columns of the logits.
     private static T[] OnRanks<T>(int ranks, Tensor logits, Func<LogitsGather, Tensor, CountedCollectives, T> work)
     {
         var vocabulary = (int)logits.size(1);
