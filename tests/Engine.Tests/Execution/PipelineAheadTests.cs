@@ -78,7 +78,7 @@ public sealed class PipelineAheadTests : IDisposable
         Assert.Equal(19, NumFed);
     }
 
-    // A grammar changes as it is used, and ranks run on threads.
+    // A grammar changes as it is used, and ranks run on threads, so no two ranks may share one grammar.
     [Fact]
     public async Task Ranks_that_choose_the_same_tokens_have_grammars_of_their_own()
     {

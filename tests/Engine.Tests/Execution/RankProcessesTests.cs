@@ -17,7 +17,7 @@ namespace LocalLlm.Tests.Execution;
 
 /// <summary>
 /// Ranks in processes of their own, on GPUs, connected by NCCL. A stand-in replaces NCCL in the host's memory, and its ids travel over the
-/// control stream. It is the whole process's NCCL, so no other test may run at the same time.
+/// control stream. The stand-in is the whole process's NCCL, so no other test may run at the same time.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class RankProcessesTests : IDisposable

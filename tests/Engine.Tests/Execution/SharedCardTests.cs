@@ -9,7 +9,7 @@ namespace LocalLlm.Tests.Execution;
 /// <summary>Two nodes never compute on one GPU by accident.</summary>
 public sealed class SharedCardTests
 {
-    // A short timeout for node 0: after the first node was refused, it waits until the timeout for another one.
+    // A short timeout for node 0, which waits until the timeout for another node after the first one was refused.
     private static readonly TimeSpan Short = TimeSpan.FromSeconds(2);
 
     // Nodes are compared by the GPU's own id: each process numbers the GPUs that it sees from 0, and containers of one host have different

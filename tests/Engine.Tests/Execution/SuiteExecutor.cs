@@ -27,8 +27,8 @@ internal static class SuiteExecutor
     public const string NcclVariable = "LOCALLLM_TEST_NCCL";
 
     /// <summary>
-    /// Names the variable that, set to <c>ngram</c>, turns on drafts in every engine that <see cref="LoadAsync"/> and <see
-    /// cref="Engine.TinyEngine"/> load.
+    /// Names the variable that, set to <c>ngram</c>, turns on drafts in every engine that <see cref="LoadAsync"/> and
+    /// <see cref="Engine.TinyEngine"/> load.
     /// </summary>
     public const string SpeculationVariable = "LOCALLLM_TEST_SPECULATION";
 

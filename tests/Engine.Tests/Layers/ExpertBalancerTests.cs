@@ -36,7 +36,7 @@ public class ExpertBalancerTests
         Assert.Equal(Numbers(copies), Enumerable.Range(0, numbers.Length).Select(expert => (long)placement.RanksOf(expert).Length));
     }
 
-    // The bound on the busiest rank: no placement can spread a load better than its largest part.
+    // The last number bounds the busiest rank's load. No placement can spread a load better than its largest part.
     [Theory]
     [InlineData("100 100 1 1 1 1", 2, 3, 102)] // the two busy experts apart, each with two of the others
     [InlineData("100 50 50 100 50 50", 2, 3, 200)]
