@@ -14,9 +14,9 @@ internal static class AnswerForm
     private static readonly HashSet<string> s_whens = [.. "in since at from until by to on around about 自 从 到 于 在".Split(' ')];
     private static readonly HashSet<string> s_wideNumerals = [.. "一 二 两 三 四 五 六 七 八 九 十 百 千 万".Split(' ')];
 
-    /// <param name="question">What is asked.</param>
+    /// <param name="question">The question.</param>
     /// <param name="matches">The sentence.</param>
-    /// <param name="window">Where it has the question's phrase; the answer is outside of it, or a figure inside.</param>
+    /// <param name="window">The question's phrase in the sentence; the answer stands outside of it, or is a figure inside.</param>
     public static bool Fits(AskedQuestion question, Matches matches, Range window)
     {
         var terms = matches.Terms;
@@ -44,8 +44,8 @@ internal static class AnswerForm
 
     private static bool IsNumber(Term term) => term.Kind == Number || s_wideNumerals.Contains(term.Text);
 
-    /// <summary>A name of the calendar, a clock's time, a year, or a figure that a preposition puts into time: "at 9", but not "for 9
-    /// euros", nor "in 9 months", which is how long.</summary>
+    /// <summary>A name of the calendar, a time of day, a year, or a figure that a preposition makes a time: "at 9", but not "for 9 euros"
+    /// and not "in 9 months", which is a duration.</summary>
     private static bool IsTime(IReadOnlyList<Term> terms, int at)
     {
         if (terms[at].Kind != Number)
@@ -63,8 +63,8 @@ internal static class AnswerForm
         return isBare && (isYear || (at > 0 && s_whens.Contains(terms[at - 1].Text)));
     }
 
-    /// <summary>Whether a figure is that of what is counted or measured: before its noun ("3 fresh eggs", "250 grams of sugar", 12节车厢),
-    /// right behind the phrase, or inside of it. "rooms since 1990" counts no rooms.</summary>
+    /// <summary>Whether a figure is the amount of the counted or measured thing: it stands before its noun ("3 fresh eggs", "250 grams of
+    /// sugar", 12节车厢), right after the phrase, or inside it. "rooms since 1990" counts no rooms.</summary>
     private static bool IsAmount(Matches matches, int at, Range window)
     {
         var terms = matches.Terms;
@@ -85,12 +85,12 @@ internal static class AnswerForm
     {
         if (question.AsksForValue || StatedValue.BeBefore(matches.Terms, window.Start.Value) > 0)
             return true;
-        // "from" and "to" are places only of what moves.
+        // "from" and "to" name places only for things that move.
         var moves = question.Stranded is "from" or "to" || question.HasVerb || question.Words.Any(word => word.IsWide);
         return Follows(matches, s_places, (place, at) => matches.Terms[at].Kind == Content && !IsTime(matches.Terms, at) && (moves || matches.Terms[place].Text is not ("from" or "to")) && IsDefinite(matches.Terms, place, at));
     }
 
-    /// <summary>Whether a place is one: "in the hall", "in Oslo", "in room 4", but not "in silence".</summary>
+    /// <summary>Whether the words name a definite place: "in the hall", "in Oslo", "in room 4", but not "in silence".</summary>
     private static bool IsDefinite(IReadOnlyList<Term> terms, int preposition, int at)
     {
         if (terms[at].IsWide || terms[at].IsCapital || Enumerable.Range(preposition + 1, at - preposition - 1).Any(between => terms[between].Kind is Function or Pronoun or Number))
@@ -98,7 +98,7 @@ internal static class AnswerForm
         return at + 1 < terms.Count && (terms[at + 1].Kind == Number || terms[at + 1].IsCapital || terms[at + 1].Text == "of") || !terms.Any(term => term.IsCapital);
     }
 
-    /// <summary>Whether something that the question does not say stands behind one of some words, only grammar between.</summary>
+    /// <summary>Whether something that is not in the question follows one of the given words, with only function words between.</summary>
     private static bool Follows(Matches matches, HashSet<string> words, Func<int, int, bool> isAnswer)
     {
         for (var at = 0; at < matches.Terms.Count; at++)

@@ -15,7 +15,7 @@ internal enum AnswerKind
     Quantity,
 }
 
-/// <summary>What a question is about: what a sentence must say to answer it.</summary>
+/// <summary>What a question asks: what a sentence must say to answer it.</summary>
 internal sealed class AskedQuestion
 {
     private static readonly HashSet<string> s_requests = [.. "please tell show give say let know find need want like i me us you to out about if whether".Split(' ')];
@@ -29,45 +29,47 @@ internal sealed class AskedQuestion
     private static readonly HashSet<string> s_generalDegrees = [.. "high low big large great much small".Split(' ')];
     private readonly List<AskedWord> _words = [];
 
-    /// <summary>Everything of substance that it names, each once; nothing where it names nothing.</summary>
+    /// <summary>Everything of substance that the question names, each word once; may be empty.</summary>
     public IReadOnlyList<AskedWord> Words => _words;
 
     public AnswerKind Wanted { get; private set; }
 
-    /// <summary>What it points at without naming it ("its"); null: nothing.</summary>
+    /// <summary>The word by which the question points at something without naming it ("its"); null: none.</summary>
     public string? Pointer { get; private set; }
 
-    /// <summary>"Who leads …?": what is asked for stands before the verb.</summary>
+    /// <summary>"Who leads …?": the answer stands before the verb.</summary>
     public bool AsksForSubject { get; private set; }
 
-    /// <summary>Whether its verb is one of content ("What does … weigh?"), so that the answer may follow that verb at once.</summary>
+    /// <summary>Whether its verb has content ("What does … weigh?"), so that the answer may follow the verb directly.</summary>
     public bool HasVerb { get; private set; }
 
-    /// <summary>A preposition at its end ("made of", "comes from") that waits for the answer; null: there is none.</summary>
+    /// <summary>A preposition at the end of the question ("made of", "comes from") that the answer completes; null: none.</summary>
     public string? Stranded { get; private set; }
 
-    /// <summary>Whether it asks what is not so.</summary>
+    /// <summary>Whether the question has a negation.</summary>
     public bool IsNegative { get; private set; }
 
-    /// <summary>"What is the X of Y?": the answer is what the thing is, and stands behind a form of "to be".</summary>
+    /// <summary>"What is the X of Y?": the answer says what the thing is, and follows a form of "to be".</summary>
     public bool AsksForValue { get; private set; }
 
-    /// <summary>Its verb stands in the active with its subject before it: "Who did Rita hire?"</summary>
+    /// <summary>The question's verb is active and has its subject before it: "Who did Rita hire?"</summary>
     public bool IsActive { get; private set; }
 
     /// <summary>Whether it asks what must be (true) or may be (false); null: neither.</summary>
     public bool? IsDuty { get; private set; }
 
-    /// <summary>It asks for the present: "is", and not "was".</summary>
+    /// <summary>It asks about the present: "is", not "was".</summary>
     public bool IsPresent { get; private set; }
 
-    /// <summary>Prepositions that it says, each with the word behind; where they differ, something else is meant.</summary>
+    /// <summary>The question's prepositions, each with the word that it governs; a sentence with another preposition there means something
+    /// else.</summary>
     public IReadOnlyList<Relation> Relations { get; private set; } = [];
 
     /// <summary>What belongs to what: "Y of X", "X's Y", X的Y.</summary>
     public IReadOnlyList<(string Owner, string Owned)> Owned { get; private set; } = [];
 
-    /// <summary>What names the thing that is asked about: the owner in "the X of Y", else names, else all that is no measure.</summary>
+    /// <summary>The words that name the thing in question: the owner in "the X of Y", else names, else all words that are no
+    /// measure.</summary>
     public IEnumerable<AskedWord> Thing
     {
         get
@@ -77,7 +79,7 @@ internal sealed class AskedQuestion
         }
     }
 
-    /// <summary>The word behind "how many" or 多少: what is counted.</summary>
+    /// <summary>The counted thing: the word after "how many" or 多少.</summary>
     public string? Counted { get; private set; }
 
     public static AskedQuestion Read(string question, Synonyms synonyms)
@@ -97,7 +99,7 @@ internal sealed class AskedQuestion
         return asked;
     }
 
-    /// <summary>Phrases of the synonyms, each as one character that nothing else has.</summary>
+    /// <summary>The question with each phrase of the synonyms replaced by a character that occurs nowhere else.</summary>
     private static (string Text, Dictionary<char, string> Phrases) WithPlaceholders(string question, Synonyms synonyms)
     {
         var text = question.Normalize(System.Text.NormalizationForm.FormKC);
@@ -118,7 +120,7 @@ internal sealed class AskedQuestion
         return (text, phrases);
     }
 
-    /// <summary>"Please tell me", "Can you show me", "I need": politeness around the question.</summary>
+    /// <summary>Removes politeness around the question: "Please tell me", "Can you show me", "I need".</summary>
     private static void DropRequest(List<Term> terms)
     {
         while (terms.Count > 0)
@@ -136,7 +138,7 @@ internal sealed class AskedQuestion
         var word = at < 0 ? "" : terms[at].Text;
         var following = at >= 0 && at + 1 < terms.Count ? terms[at + 1].Text : "";
         var hasNoun = word is "what" or "which";
-        // The noun only says which kind of answer is wanted: no sentence needs to repeat it.
+        // The noun only says what kind of answer is wanted: a sentence need not repeat it.
         if (hasNoun && (s_timeNouns.Contains(following) || s_placeNouns.Contains(following)))
             terms.RemoveAt(at + 1);
         Wanted = word switch
@@ -153,7 +155,7 @@ internal sealed class AskedQuestion
         var hasAuxiliary = terms.Any(term => term is { Kind: Be or Auxiliary, IsWide: false });
         AsksForSubject = at == 0 && word is "who" or "what" or "which" && !hasAuxiliary;
         HasVerb = AsksForSubject || terms.Any(term => term is { Kind: Auxiliary, IsWide: false, Text: not ("has" or "have" or "had" or "having") });
-        // In Chinese the answer takes the place of the question word: 使用什么 … 使用柴油.
+        // In Chinese the answer stands where the question word does: 使用什么 … 使用柴油.
         HasVerb |= at > 0 && terms[at] is { IsWide: true } && terms[at - 1].Kind == Content;
         var isWide = at >= 0 && terms[at].IsWide;
         AsksForSubject |= isWide && at == 0 && word == "谁" && following is not ("是" or "为" or "的");
@@ -185,7 +187,7 @@ internal sealed class AskedQuestion
             var term = terms[i];
             if (term.Kind == Pronoun)
             {
-                // "What does Tom do in his free time?" names him.
+                // "What does Tom do in his free time?" names the person that "his" means.
                 if (!terms.Take(i).Any(other => other is { Kind: Content, IsCapital: true }))
                     Pointer ??= term.Text;
             }
@@ -210,7 +212,7 @@ internal sealed class AskedQuestion
         // "How high is the price?" asks for the price, not for a height; "How old is the price?" asks for something else.
         if (_words.Any(word => word is { IsMeasure: true, IsDegree: false }))
             _words.RemoveAll(word => word.IsGeneralDegree);
-        // "the age of the old bridge": the adjective says which bridge, and not how old it is.
+        // "the age of the old bridge": the adjective says which bridge, not how old it is.
         for (var i = 0; i < _words.Count; i++)
         {
             var (word, at) = (_words[i], i);
@@ -225,7 +227,8 @@ internal sealed class AskedQuestion
         }
     }
 
-    /// <summary>"How heavy is this?", "the price of that one", 这个多少钱: it points at something and has no noun of its own.</summary>
+    /// <summary>Whether the question points at something with a word that has no noun: "How heavy is this?", "the price of that one",
+    /// 这个多少钱.</summary>
     public static bool PointsWithThat(IReadOnlyList<Term> terms) => PointerOf(terms) is not null;
 
     private static string? PointerOf(IReadOnlyList<Term> terms)
@@ -236,7 +239,7 @@ internal sealed class AskedQuestion
             var isLast = next.Text is null || next.Kind is Break or Preposition or Be or Auxiliary or Possessive;
             if (terms[at].Text is "这" or "那" or "这个" or "那个" && (isLast || next.Text is "多" || next.Kind == Interrogative))
                 return terms[at].Text;
-            // "the crane that is blue" points at nothing else.
+            // "that" in "the crane that is blue" does not point at anything else.
             if (terms[at].Text is "this" or "that" or "these" or "those" && (isLast || next.Text == "one") && !(at > 0 && terms[at - 1].HasSubstance && next.Kind is Be or Auxiliary))
                 return terms[at].Text;
         }
@@ -244,7 +247,7 @@ internal sealed class AskedQuestion
         return null;
     }
 
-    /// <summary>"What does it do?", "What does it have?", 有什么: an auxiliary that is all the verb there is.</summary>
+    /// <summary>Whether an auxiliary is the only verb: "What does it do?", "What does it have?", 有什么.</summary>
     private static bool IsMainVerb(List<Term> terms, int at, bool hasSupport)
     {
         var term = terms[at];
@@ -252,7 +255,7 @@ internal sealed class AskedQuestion
             return false;
         if (term.IsWide)
             return term.Text == "有" && terms.Skip(at + 1).All(other => other.Kind is Interrogative or Break or Function);
-        // "Which color does it have?" asks for the color, and "have to" is "must".
+        // "Which color does it have?" asks for the color, and "have to" means "must".
         var asked = terms.FindIndex(other => other.Kind == Interrogative);
         var hasNoun = asked >= 0 && asked + 1 < terms.Count && terms[asked + 1].Kind is Content or Function;
         return hasSupport && (term.Text == "do" || (term.Text == "have" && !hasNoun && !(at + 1 < terms.Count && terms[at + 1].Text == "to")));
@@ -260,20 +263,20 @@ internal sealed class AskedQuestion
 }
 
 /// <summary>Something that a question names.</summary>
-/// <param name="Forms">The word, then those that say the same.</param>
-/// <param name="IsWide">Whether it is of a script without spaces: a run of characters, which a sentence may have in parts of two or
-/// more.</param>
+/// <param name="Forms">The word, then its synonyms.</param>
+/// <param name="IsWide">Whether its script has no spaces between words. The word is then a run of characters, and a sentence may have it in
+/// parts of two characters or more.</param>
 internal sealed record AskedWord(IReadOnlyList<string> Forms, bool IsWide = false)
 {
     /// <summary>Whether it names something that is measured: a weight, a price.</summary>
     public bool IsMeasure { get; init; }
 
-    /// <summary>Whether it was written with a capital letter, so that no other form of it is meant: Peters is not Peter.</summary>
+    /// <summary>Whether it was capitalized, so that only this form is meant: Peters is not Peter.</summary>
     public bool IsName { get; init; }
 
-    /// <summary>Whether it stands behind "how".</summary>
+    /// <summary>Whether it follows "how".</summary>
     public bool IsDegree { get; init; }
 
-    /// <summary>Whether it stands behind "how" and asks for the amount of any measure: "how high" may be a price.</summary>
+    /// <summary>Whether it follows "how" and asks for the amount of any measure: "how high" may ask for a price.</summary>
     public bool IsGeneralDegree { get; init; }
 }

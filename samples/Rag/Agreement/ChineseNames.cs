@@ -1,7 +1,7 @@
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>Names of persons in Chinese, which no mark tells from other words: they begin with one of the surnames that nearly everybody in
-/// China has.</summary>
+/// <summary>Recognizes Chinese names of persons, which nothing marks as names, by their surname: nearly everybody in China has one of the
+/// surnames below.</summary>
 internal static class ChineseNames
 {
     private static readonly HashSet<char> s_surnames =

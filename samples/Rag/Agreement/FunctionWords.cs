@@ -3,15 +3,15 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 namespace LocalLlm.Samples.Rag.Agreement;
 
 /// <summary>
-/// The closed classes (and numerals) of English and Chinese words: they carry grammar, not content, and hardly any are ever added to a
-/// language. Negations and comparisons ("not", "without", "more", 不) are left out on purpose: they change
-/// what is said, so they count as content. Every word of another language is content, which makes the check stricter, never looser.
+/// The closed classes of English and Chinese words, and numerals: they carry grammar, not content, and languages hardly ever add new ones.
+/// Negations and comparisons ("not", "without", "more", 不) are left out on purpose: they change what is said, so they count as content.
+/// Every word of another language counts as content, which makes the check stricter, never looser.
 /// </summary>
 internal static class FunctionWords
 {
     private const int LongestWidePhrase = 4;
 
-    // The others say where something is, which a question may be about.
+    // All other prepositions say where something is, which a question may be about.
     private static readonly HashSet<string> s_lightPrepositions = [.. "for in on at with from to by about as per into onto".Split(' ')];
 
     private static readonly HashSet<string> s_titles = [.. "mr mrs ms miss dr prof professor sir".Split(' ')];
@@ -41,24 +41,24 @@ internal static class FunctionWords
         (Interrogative, "什么 多少 几 哪 哪个 哪些 哪里 哪儿 哪年 哪一年 哪天 何处 何时 什么时候 几点 几时 多久 什么地方 谁 怎么 怎样 如何 为什么 为何"),
         (Function, "了 吗 呢 啊 吧 请 请问 告诉 我 我们 您 你 这 那 这个 那个 该 此 也 都 将 被"));
 
-    /// <summary>Whether a preposition says little by itself: a question for what is "under" something is not answered by what is "in"
+    /// <summary>Whether a preposition says little by itself, unlike "under": what is "in" something does not answer what is "under"
     /// it.</summary>
     public static bool IsLight(string preposition) => s_lightPrepositions.Contains(preposition);
 
     public static TermKind KindOf(string word) => s_kinds.GetValueOrDefault(word, Content);
 
-    /// <summary>Whether a person's title stands at a place, before the name: "Dr. Anna Schmidt" is Anna Schmidt.</summary>
+    /// <summary>Whether a person's title stands at a place, before a name: "Dr. Anna Schmidt" is Anna Schmidt.</summary>
     public static bool IsTitle(IReadOnlyList<Term> terms, int at) => terms[at].IsCapital && s_titles.Contains(terms[at].Text) && at + 1 < terms.Count;
 
-    /// <summary>Whether a word of two characters, one of which often stands for grammar alone, begins at a place: 和平, 地图, 吉他. Its
-    /// characters are content.</summary>
+    /// <summary>Whether a content word of two characters begins at a place, one of which alone is often a function word: 和平, 地图,
+    /// 吉他.</summary>
     public static bool IsWideWordAt(string text, int at) => at + 1 < text.Length && s_wideWords.Contains(text.Substring(at, 2));
 
     /// <summary>
-    /// Whether a function character is one where it stands. A conjunction needs something before it, and a pronoun has no noun directly
-    /// before it (吉他); some stand for grammar only before certain others: 都在, 将由, 为8.
+    /// Whether a character that can be a function word is one at its place. A conjunction needs something before it, and a pronoun has no
+    /// noun directly before it (吉他); some characters are function words only before certain others: 都在, 将由, 为8.
     /// </summary>
-    /// <param name="text">All of the text.</param>
+    /// <param name="text">The whole text.</param>
     /// <param name="at">Where the character stands.</param>
     /// <param name="contentBefore">How many content characters stand directly before it.</param>
     public static bool IsGrammar(string text, int at, int contentBefore)
@@ -76,7 +76,7 @@ internal static class FunctionWords
         };
     }
 
-    /// <summary>The longest function word of a script without spaces that begins at a place; null: none does.</summary>
+    /// <summary>The longest function word that begins at a place, of a script without spaces; null: none.</summary>
     public static (string Text, TermKind Kind)? WideAt(string text, int at)
     {
         for (var length = Math.Min(LongestWidePhrase, text.Length - at); length > 0; length--)

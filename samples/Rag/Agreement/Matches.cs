@@ -1,12 +1,12 @@
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>Where a text has the words of a question.</summary>
+/// <summary>Finds the words of a question in a text.</summary>
 internal sealed class Matches
 {
-    // Longer than any name with its attribute; the work grows with its square.
+    // Longer than any name with its attribute; dividing takes time that grows with the square of the length.
     private const int LongestDivided = 32;
 
-    // For each part of a word that the text has, the places of its terms.
+    // For each found word, or part of a word, the places of its terms.
     private readonly List<IReadOnlyList<Range>> _parts = [];
     private readonly bool[] _matched;
 
@@ -25,10 +25,10 @@ internal sealed class Matches
 
     public bool IsMatched(int term) => _matched[term];
 
-    /// <summary>Whether a word of the question stands at a place.</summary>
+    /// <summary>Whether a given word of the question stands at a place.</summary>
     public bool Has(AskedWord word, int at) => word.Forms.Any(form => TermReader.IsWide(form[0]) ? WideAt(form, at).End.Value > 0 : IsAt(form, word.IsName, at));
 
-    /// <summary>Whether a term says something that the question does not.</summary>
+    /// <summary>Whether a term has substance that is not in the question.</summary>
     public bool IsForeign(int term) => Terms[term].HasSubstance && !_matched[term];
 
     public static Matches Of(IReadOnlyList<AskedWord> words, IReadOnlyList<Term> terms)
@@ -45,7 +45,7 @@ internal sealed class Matches
         return matches;
     }
 
-    /// <summary>Stretches of the text, both ends matched, that hold every word found; none holds another.</summary>
+    /// <summary>Stretches of the text that begin and end with a match and hold every word found; no stretch holds another.</summary>
     public IEnumerable<Range> Windows()
     {
         for (var first = 0; first < _matched.Length; first++)
@@ -76,12 +76,13 @@ internal sealed class Matches
         return word.IsWide ? Divided(word.Forms[0]) : null;
     }
 
-    /// <summary>A run of characters in parts of two or more, each of which the text has; the first ones as long as can be.</summary>
+    /// <summary>Divides a run of characters into parts of two or more that the text has, the first ones as long as possible; null:
+    /// impossible.</summary>
     private IReadOnlyList<IReadOnlyList<Range>>? Divided(string run)
     {
         if (run.Length > LongestDivided)
             return null;
-        // The division of each end of the run, from the shortest; what cannot be divided has none.
+        // The division of each tail of the run, from the shortest; null where the tail cannot be divided.
         var divided = new IReadOnlyList<IReadOnlyList<Range>>?[run.Length + 1];
         divided[run.Length] = [];
         for (var start = run.Length - 2; start >= 0; start--)
@@ -93,7 +94,7 @@ internal sealed class Matches
             }
         }
 
-        // Two parts turned around are another name: 北京东路 is not 东路北京.
+        // Two parts in reverse order are another name: 北京东路 is not 东路北京.
         return divided[0] is { } parts && Enumerable.Range(1, Math.Max(0, parts.Count - 1)).Any(at => IsBefore(parts[at], parts[at - 1]) && !IsBefore(parts[at - 1], parts[at])) ? null : divided[0];
 
         static bool IsBefore(IReadOnlyList<Range> one, IReadOnlyList<Range> other) => one.Any(place => other.Any(next => next.Start.Value == place.End.Value));
@@ -111,12 +112,12 @@ internal sealed class Matches
         var term = Terms[at];
         if (term.IsWide || term.Kind == TermKind.Break || term.Text == form)
             return term.Text == form;
-        // A capital letter anywhere but at the beginning makes a name, and names have no other forms.
+        // A capital letter makes a word a name, except at the beginning, and names have no other forms.
         var isNamed = isName || (term.IsCapital && at > 0 && Terms[at - 1].Kind != TermKind.Break);
         return term.Kind != TermKind.Number && !isNamed && WordForms.AreSame(term.Text, form);
     }
 
-    // A measure of one character, such as 重, is that measure only with its figure.
+    // A measure of one character, such as 重, counts as that measure only before its figure.
     private bool IsBeforeNumber(int at) => at < Terms.Count && Terms[at].Kind == TermKind.Number;
 
     private Range WideAt(string form, int at)

@@ -1,7 +1,7 @@
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>Whether a text denies something. A closed class in English; in Chinese the characters of denial, but for words in which they
-/// deny nothing.</summary>
+/// <summary>Whether a text denies something. English has a closed class of such words; Chinese has characters of denial, except
+/// in a few words where they deny nothing.</summary>
 internal static class Negation
 {
     private static readonly HashSet<string> s_words = [.. "not never no none nobody nothing nowhere neither nor cannot without hardly barely scarcely false wrong untrue incorrect".Split(' ')];

@@ -2,8 +2,8 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>Whether a sentence names who it is: a name where the one that is asked for stands, not a capital letter anywhere ("Yesterday
-/// the bridge was repaired").</summary>
+/// <summary>Whether a sentence names the person that is asked for: a name must stand where the answer belongs. A capital letter elsewhere
+/// is not enough ("Yesterday the bridge was repaired").</summary>
 internal static class PersonForm
 {
     public static bool IsNamed(AskedQuestion question, Matches matches, Range window)
@@ -31,7 +31,7 @@ internal static class PersonForm
         return at < terms.Count && (terms[at].IsWide ? ChineseNames.BeginsWithSurname(terms[at].Text) && matches.IsForeign(at) : IsName(matches, at));
     }
 
-    /// <summary>"by Ivo Petrov", 由刘强管理.</summary>
+    /// <summary>Whether the sentence names who did it: "by Ivo Petrov", 由刘强管理.</summary>
     private static bool IsAgent(Matches matches)
     {
         var terms = matches.Terms;
@@ -51,7 +51,7 @@ internal static class PersonForm
 
     private static bool IsName(Matches matches, int at) => matches.Terms[at] is { Kind: Content, IsCapital: true } term && matches.IsForeign(at) && !AnswerForm.IsCalendar(term.Text);
 
-    /// <summary>Whether the Chinese characters in a row that end at a place begin with a surname.</summary>
+    /// <summary>Whether the run of Chinese characters that ends at a place begins with a surname.</summary>
     private static bool IsWideName(IReadOnlyList<Term> terms, int at)
     {
         while (at > 0 && terms[at - 1] is { IsWide: true, Kind: Content })

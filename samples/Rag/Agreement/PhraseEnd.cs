@@ -2,8 +2,8 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>Whether nothing behind a phrase makes it a name for something else ("scanner case", "scanner 2", "the scanner's case", "the
-/// hours of the museum") or its verb one of another thing ("opens its café").</summary>
+/// <summary>Whether the phrase means the same with the words after it. They may make it name something else ("scanner case", "scanner 2",
+/// "the scanner's case", "the hours of the museum") or give its verb another object ("opens its café").</summary>
 internal static class PhraseEnd
 {
     private static readonly HashSet<string> s_coordinating = [.. "and or nor 和 与 及 以及 或 、".Split(' ')];
@@ -30,8 +30,8 @@ internal static class PhraseEnd
         // "Built in 1973": a participle alone is the verb.
         var isParticiple = first == 0 && question.Wanted is AnswerKind.Time or AnswerKind.Place or AnswerKind.Person or AnswerKind.Reason && matches.Has(question.Words[^1], end - 1);
         var hasVerb = isParticiple || question.HasVerb || Enumerable.Range(first, end - first).Any(at => terms[at].Kind is Be or Auxiliary);
-        // With the thing named by the heading: "Price: 415 dollars", "Its price is 415 dollars", and not "Its price for the Harbor crane is
-        // …".
+        // A heading names the thing: "Price: 415 dollars" and "Its price is 415 dollars" pass, "Its price for the Harbor crane is …" does
+        // not.
         if (isHeaded && (terms[end].Kind == Possessive || (terms[end].Kind == Preposition && !hasVerb)))
             return false;
         if (terms[end].Kind == Possessive)
@@ -48,11 +48,11 @@ internal static class PhraseEnd
         return next == terms.Count || terms[next].Kind is not (Be or Auxiliary or Possessive);
     }
 
-    /// <summary>"about 3", "only 3"</summary>
+    /// <summary>Words such as in "about 3", "only 3".</summary>
     public static bool IsRoughly(Term term) => term.Text is "about" or "around" or "only" or "nearly" or "almost" or "roughly" or "approximately" or "exactly" or "约";
 
-    /// <summary>Whether a figure right behind the phrase is what it says ("weighs 2 kilograms", "Price 415"), and no part of a name ("mast
-    /// 2: 52 meters", "Garage 7 in Turin").</summary>
+    /// <summary>Whether a figure right after the phrase is its value ("weighs 2 kilograms", "Price 415"), and not part of a name ("mast 2:
+    /// 52 meters", "Garage 7 in Turin").</summary>
     private static bool IsValue(AskedQuestion question, Matches matches, int at)
     {
         var terms = matches.Terms;
@@ -62,11 +62,12 @@ internal static class PhraseEnd
         return isSaid && (at + 1 == terms.Count || terms[at + 1].Kind is Break or Possessive or Preposition or Conjunction);
     }
 
-    /// <summary>"is 90 euros higher than …", "costs more than …": no value of its own.</summary>
+    /// <summary>Whether the sentence only compares: "is 90 euros higher than …", "costs more than …" state no value.</summary>
     private static bool IsCompared(AskedQuestion question, IReadOnlyList<Term> terms, int end) =>
         !question.Words.Any(word => word.Forms[0] == "than") && terms.Skip(end).Any(term => term.Text == "than");
 
-    /// <summary>"When does the museum open?" is not answered by when it opens its café.</summary>
+    /// <summary>Whether the verb has an object that is not in the question: when the museum opens its café does not answer "When does the
+    /// museum open?"</summary>
     private static bool HasAnotherObject(AskedQuestion question, Matches matches, int end)
     {
         if (!question.HasVerb || question.Wanted is not (AnswerKind.Time or AnswerKind.Place or AnswerKind.Reason or AnswerKind.Way))
@@ -80,8 +81,8 @@ internal static class PhraseEnd
         return end < terms.Count && terms[end].Kind == Content && matches.IsForeign(end) && !AnswerForm.IsCalendar(terms[end].Text) && !terms[end].Text.EndsWith("ly", StringComparison.Ordinal);
     }
 
-    /// <summary>"The owner of the works and Tilda are friends": what is said of two is said of one only if it is a figure, a place or a
-    /// time, and of them themselves (not "and Tilda's son").</summary>
+    /// <summary>Whether a statement about two subjects holds for one of them, unlike "The owner of the works and Tilda are friends". Only a
+    /// figure, a place or a time does, and only without a possessive ("and Tilda's son").</summary>
     private static bool IsShared(AskedQuestion question, IReadOnlyList<Term> terms, int end)
     {
         if (!s_coordinating.Contains(terms[end].Text))

@@ -2,13 +2,13 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>Whether a sentence has the words of a question as one phrase, and nothing else between them.</summary>
+/// <summary>Whether a sentence has the words of a question as one phrase, with nothing else between them.</summary>
 internal static class PhraseInside
 {
     private static readonly HashSet<string> s_wideTimes = [.. "年 月 日 号 点 时 分 半 每 天 周 星 期 上 下 午 早 晚 中".Split(' ')];
 
-    /// <summary>Nothing of substance inside, but for one figure with its unit ("a power of 67 watts on the turbine") where nothing else
-    /// begins, and the few forms below.</summary>
+    /// <summary>Whether nothing of substance stands inside the phrase. Allowed are one figure with its unit ("a power of 67 watts on the
+    /// turbine"), if no other clause begins, and the few forms below.</summary>
     public static bool IsWhole(AskedQuestion question, Matches matches, int first, int end)
     {
         var foreign = Enumerable.Range(first, end - first).Where(matches.IsForeign).ToArray();
@@ -16,17 +16,17 @@ internal static class PhraseInside
             return true;
         if (IsWideAdverbial(question, matches, first, end))
             return true;
-        // A number right behind a word of the name is part of the name ("scanner 2"), but not behind the verb ("needs 3 eggs").
+        // A number right after a word of the name is part of the name ("scanner 2"), but not after the verb ("needs 3 eggs").
         var isOfName = matches.Terms[foreign[0] - 1].HasSubstance && !(question.HasVerb && matches.Has(question.Words[^1], foreign[0] - 1));
         var isFigure = matches.Terms[foreign[0]].Kind == Number && !isOfName && foreign.Length <= 3 && foreign[^1] - foreign[0] == foreign.Length - 1 && foreign.Skip(1).All(at => matches.Terms[at].Kind == Content);
         return isFigure && Enumerable.Range(first, end - first).All(at => matches.Terms[at].Kind is not (Break or Conjunction));
     }
 
-    /// <summary>Whether a figure stands inside: then the phrase says its own value.</summary>
+    /// <summary>Whether a figure stands inside the phrase, which then states its own value.</summary>
     public static bool HasFigure(Matches matches, int first, int end) => Enumerable.Range(first, end - first).Any(at => matches.IsForeign(at) && matches.Terms[at].Kind == Number);
 
-    /// <summary>"The tower is 40 meters high and 12 meters wide": another measure of the same thing before the one that is asked
-    /// for.</summary>
+    /// <summary>Whether another measure of the same thing stands before the one that is asked for: "The tower is 40 meters high and 12
+    /// meters wide".</summary>
     private static bool HasFirstMeasure(Matches matches, int first, int end)
     {
         var terms = matches.Terms;
@@ -49,7 +49,7 @@ internal static class PhraseInside
         return false;
     }
 
-    /// <summary>会议室可以容纳40人: the figure that is asked for stands before what is counted, at most one measure word between.</summary>
+    /// <summary>Whether the figure stands directly before the counted thing, with at most one measure word between: 会议室可以容纳40人.</summary>
     private static bool IsCountedInside(AskedQuestion question, Matches matches, int[] foreign)
     {
         var terms = matches.Terms;
@@ -57,7 +57,7 @@ internal static class PhraseInside
             && foreign[^1] - foreign[0] == foreign.Length - 1 && foreign[^1] + 1 < terms.Count && terms[foreign[^1] + 1].Text == counted && matches.IsMatched(foreign[^1] + 1);
     }
 
-    /// <summary>In Chinese times and who did it stand before the verb: 图书馆每天9点开门, 食堂由刘强管理, 博物馆在1925年由赵宁建造.</summary>
+    /// <summary>Whether only times or agents stand inside, which precede the verb in Chinese: 图书馆每天9点开门, 食堂由刘强管理, 博物馆在1925年由赵宁建造.</summary>
     private static bool IsWideAdverbial(AskedQuestion question, Matches matches, int first, int end)
     {
         var terms = matches.Terms;
@@ -76,7 +76,7 @@ internal static class PhraseInside
 
             if (terms[at].Kind == Number || s_wideTimes.Contains(terms[at].Text))
                 continue;
-            // The name behind 由 or 被 goes up to the verb.
+            // The agent's name extends from 由 or 被 to the verb.
             var agent = at;
             while (agent > first && matches.IsForeign(agent - 1) && terms[agent - 1].Kind == Content)
                 agent--;

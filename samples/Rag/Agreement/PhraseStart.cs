@@ -3,9 +3,8 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 namespace LocalLlm.Samples.Rag.Agreement;
 
 /// <summary>
-/// Whether nothing before a phrase makes it part of another statement: "the case of the scanner", "the company's pump", "old scanner", "Pia
-/// married the captain", "if the pressure", "the engineer who built the tug", "Anna and the owner",
-/// "near the tower".
+/// Whether no words before a phrase make it part of another statement, as in: "the case of the scanner", "the company's pump", "old
+/// scanner", "Pia married the captain", "if the pressure", "the engineer who built the tug", "Anna and the owner", "near the tower".
 /// </summary>
 internal static class PhraseStart
 {
@@ -16,8 +15,7 @@ internal static class PhraseStart
     public static bool StartsItself(AskedQuestion question, Matches matches, int first, int end, bool isHeaded)
     {
         var terms = matches.Terms;
-        // "Tom leads the ward." for "Who leads the ward?"; where the sentence begins with another word of the question, it is turned
-        // around.
+        // "Tom leads the ward." answers "Who leads the ward?" If the phrase begins with another word, the sentence is turned around.
         if (question.AsksForSubject && matches.Has(question.Words[0], first))
             return isHeaded ? NamesNoOther(matches, first, end) : IsMainClause(terms, first);
         var (hasBe, isNext) = (false, true);
@@ -31,7 +29,7 @@ internal static class PhraseStart
                         return IsMainClause(terms, at);
                     break;
                 case Break when !isHeaded:
-                    // What somebody says is that person's statement.
+                    // A quoted statement is the speaker's, not the document's.
                     return s_dividers.Contains(term.Text) ? IsMainClause(terms, at) : !terms.Take(at).Any(before => before.HasSubstance);
                 case Interrogative or Possessive:
                     return false;
@@ -53,7 +51,7 @@ internal static class PhraseStart
                         return false;
                     if (IsFigureOfCounted(question, matches, at))
                         break;
-                    // "Hugo is the son of Ines", 张伟是车间主任; "a power of 67 watts" says its value itself, whoever measured it.
+                    // "Hugo is the son of Ines", 张伟是车间主任. "a power of 67 watts" states its value itself, whoever measured it.
                     return (hasBe && IsMainClause(terms, at)) || (PhraseInside.HasFigure(matches, first, end) && IsMainClause(terms, at));
             }
 
@@ -63,7 +61,7 @@ internal static class PhraseStart
         return !IsCondition(terms);
     }
 
-    /// <summary>Whether no condition, relative clause or comparison stands before a place.</summary>
+    /// <summary>Whether no condition, relative clause or comparison begins before a place.</summary>
     private static bool IsMainClause(IReadOnlyList<Term> terms, int at) => !terms.Take(at).Select((term, index) => (term, index)).Any(before => before.term.Text == "that" ? before.index > 0 : s_subordinators.Contains(before.term.Text)) && !IsCondition(terms);
 
     private static bool IsCondition(IReadOnlyList<Term> terms)
@@ -72,19 +70,19 @@ internal static class PhraseStart
         return s_wideConditions.Any(condition => wide.StartsWith(condition, StringComparison.Ordinal));
     }
 
-    /// <summary>"There are 14 cows": the figure that is asked for.</summary>
+    /// <summary>Whether a term is the figure that is asked for: "There are 14 cows".</summary>
     private static bool IsFigureOfCounted(AskedQuestion question, Matches matches, int at) =>
         matches.Terms[at].Kind == Number && question.Counted is not null && at + 1 < matches.Terms.Count && matches.IsMatched(at + 1)
         && (matches.Terms[at + 1].Text == question.Counted || WordForms.AreSame(matches.Terms[at + 1].Text, question.Counted));
 
-    /// <summary>Whether a sentence begins with a time, up to and with a place: "In August 2020", "Since 1990", "Yesterday".</summary>
+    /// <summary>Whether all terms up to a place, inclusive, are a time: "In August 2020", "Since 1990", "Yesterday".</summary>
     private static bool IsTimeOnly(IReadOnlyList<Term> terms, int at) => Enumerable.Range(0, at + 1).All(before => terms[before].Kind is Preposition or Function or Number || AnswerForm.IsCalendar(terms[before].Text)) && !terms[0].IsWide
         && (terms[0].Kind is Preposition or Number || AnswerForm.IsCalendar(terms[0].Text));
 
     private static bool IsTime(IReadOnlyList<Term> terms, int from, int first) => Enumerable.Range(from + 1, first - from).Any(at => AnswerForm.IsCalendar(terms[at].Text));
 
-    /// <summary>Under a heading that names the object: "Repaired by Ivo", "Ivo repairs it", but not "Ivo repairs the brake", nor "The alarm
-    /// was repaired by Ivo".</summary>
+    /// <summary>For a sentence whose heading names the object: "Repaired by Ivo" and "Ivo repairs it" name no other object, but "Ivo
+    /// repairs the brake" and "The alarm was repaired by Ivo" do.</summary>
     private static bool NamesNoOther(Matches matches, int first, int end)
     {
         var terms = matches.Terms;

@@ -2,13 +2,13 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>A preposition that decides what is meant, and the word that it governs: the flight <i>from</i> Madrid is not the flight
+/// <summary>A preposition that decides the meaning, and the word that it governs: the flight <i>from</i> Madrid is not the flight
 /// <i>to</i> Madrid.</summary>
 /// <param name="Preposition">The preposition.</param>
-/// <param name="Head">The first word of substance behind it; one character in Chinese.</param>
+/// <param name="Head">The first word of substance after it; one character in Chinese.</param>
 internal readonly record struct Relation(string Preposition, string Head)
 {
-    // "for", "in", "on" and "at" are exchanged for "of" and for one another too often: "the price for the permit".
+    // "for", "in", "on" and "at" are left out, because they often stand for "of" or for one another: "the price for the permit".
     private static readonly HashSet<string> s_deciding = [.. "from to by about with without through via 从 到".Split(' ')];
 
     public static IReadOnlyList<Relation> In(IReadOnlyList<Term> terms) => [.. Enumerable.Range(0, terms.Count)
@@ -16,16 +16,16 @@ internal readonly record struct Relation(string Preposition, string Head)
         .Where(found => found.Preposition is not null)
         .Select(found => new Relation(found.Preposition!, terms[found.Head].Text))];
 
-    /// <summary>Whether a question has a word behind the preposition that stands before it in a sentence.</summary>
+    /// <summary>Whether the question has the same preposition before a word as the sentence.</summary>
     public static bool IsAsked(AskedQuestion question, string preposition, Term head) => question.Relations.Any(relation => relation.Preposition == preposition && Is(relation.Head, head));
 
-    /// <summary>Whether a sentence has the words of a question behind the same prepositions.</summary>
+    /// <summary>Whether the question's words stand after the same prepositions in a sentence.</summary>
     /// <param name="question">The question.</param>
     /// <param name="matches">The sentence.</param>
-    /// <param name="window">Where it has the question's phrase.</param>
+    /// <param name="window">The question's phrase in the sentence.</param>
     public static bool Agree(AskedQuestion question, Matches matches, Range window)
     {
-        // "between Linz and Graz" is from one to the other.
+        // "between Linz and Graz" means from one to the other.
         var isBetween = matches.Terms.Any(term => term.Text == "between");
         var before = Math.Max(0, window.Start.Value);
         for (var at = before; at < window.End.Value; at++)
@@ -34,7 +34,7 @@ internal readonly record struct Relation(string Preposition, string Head)
                 continue;
             var asked = question.Relations.FirstOrDefault(relation => Is(relation.Head, matches.Terms[at])).Preposition;
             var said = Before(matches.Terms, at);
-            // The head of a name is its first word: what stands inside of it has no preposition of its own.
+            // The head of a name is its first word; the words after it have no preposition of their own.
             if (asked == said || (isBetween && asked is "from" or "to"))
                 continue;
             if ((asked is not null && s_deciding.Contains(asked)) || (said is not null && s_deciding.Contains(said)))
@@ -44,7 +44,7 @@ internal readonly record struct Relation(string Preposition, string Head)
         return true;
     }
 
-    /// <summary>The preposition before a term, only articles between; null: there is none.</summary>
+    /// <summary>The preposition before a term, with only articles between; null: none.</summary>
     private static string? Before(IReadOnlyList<Term> terms, int at)
     {
         if (!terms[at].HasSubstance)
@@ -70,7 +70,7 @@ internal static class Ownership
                 continue;
             var left = Name(terms, at - 1, -1);
             var right = Name(terms, at + 1, 1);
-            // "the daughter of Nora's teacher" is the teacher's.
+            // "the daughter of Nora's teacher" is the daughter of the teacher, not of Nora.
             for (var next = at + 1; terms[at].Text == "of" && next < terms.Count && (terms[next].HasSubstance || terms[next].Kind == Function || terms[next].Text == "'s"); next++)
             {
                 if (terms[next].Text == "'s")
@@ -84,8 +84,8 @@ internal static class Ownership
         return pairs;
     }
 
-    /// <summary>Whether a sentence turns around what the question says of possession, or has it only by the way: "Sofia is on a boat" is no
-    /// boat of Sofia's.</summary>
+    /// <summary>Whether a sentence keeps the possession that the question names. It must not reverse it, nor only put the words together:
+    /// "Sofia is on a boat" does not speak of Sofia's boat.</summary>
     public static bool Agrees(AskedQuestion question, Matches matches, Range window)
     {
         if (question.Owned.Count == 0)
@@ -118,7 +118,7 @@ internal static class Ownership
         return -1;
     }
 
-    /// <summary>The words in a row on one side; those of Chinese joined.</summary>
+    /// <summary>The words in a row on one side; Chinese characters are joined into one word.</summary>
     private static IReadOnlyList<string> Name(IReadOnlyList<Term> terms, int from, int step)
     {
         var words = new List<Term>();

@@ -3,8 +3,8 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 namespace LocalLlm.Samples.Rag.Agreement;
 
 /// <summary>
-/// Whether a sentence says what something is: "is", a colon or the figure itself stands right behind, or "is" before ("Hugo is the son of
-/// Ines"). "The price was discussed", "can be changed" and "has risen" say something about it.
+/// Whether a sentence says what something is. "is", a colon or the figure itself must follow directly, or "is" must precede ("Hugo is the
+/// son of Ines"). "The price was discussed", "can be changed" and "has risen" only say something about it.
 /// </summary>
 internal static class StatedValue
 {
@@ -19,7 +19,7 @@ internal static class StatedValue
         return PhraseInside.HasFigure(matches, first, end) || BeBefore(terms, first) >= 0 || IsBehind(question, matches, end);
     }
 
-    /// <summary>The form of "to be" that stands right before a phrase with something before it; -1: none does.</summary>
+    /// <summary>The place of a form of "to be" right before a phrase, if something of substance precedes it; -1: none.</summary>
     public static int BeBefore(IReadOnlyList<Term> terms, int first)
     {
         var at = first - 1;
@@ -52,7 +52,7 @@ internal static class StatedValue
         return term.Kind == Be && !(question.IsPresent && term.Text is "was" or "were") && IsValue(matches, at + 1);
     }
 
-    /// <summary>Whether something new stands right behind "is" that is no participle alone: "is blue", "is in room 4", but not "is
+    /// <summary>Whether something new follows "is" directly and is not a participle alone: "is blue", "is in room 4", but not "is
     /// known".</summary>
     private static bool IsValue(Matches matches, int at)
     {

@@ -1,9 +1,9 @@
 namespace LocalLlm.Samples.Rag.Agreement;
 
 /// <summary>
-/// Words that ask for the same, as search engines keep them (Solr's and Elasticsearch's format): each line a set, with commas; # begins a
-/// comment. An entry of several words, or of Chinese, stands for its set where a question
-/// has it; in sentences single words and Chinese are looked for.
+/// Words that ask for the same, in the format of search engines (Solr, Elasticsearch): each line is a set, separated by commas; # begins a
+/// comment. In a question an entry of several words, or of Chinese, stands for its set; in sentences only single words and Chinese entries
+/// are looked for.
 /// </summary>
 internal sealed class Synonyms
 {
@@ -14,7 +14,7 @@ internal sealed class Synonyms
 
     public static Synonyms None { get; } = new([]);
 
-    /// <exception cref="RagException">A line is no set.</exception>
+    /// <exception cref="RagException">A line is not a set.</exception>
     public static Synonyms Parse(IEnumerable<string> lines, string place)
     {
         var sets = new List<IReadOnlyList<string>>();
@@ -29,7 +29,7 @@ internal sealed class Synonyms
         return new(sets);
     }
 
-    /// <exception cref="RagException">The file cannot be read, or a line is no set.</exception>
+    /// <exception cref="RagException">The file cannot be read, or a line is not a set.</exception>
     public static Synonyms Load(string path)
     {
         if (path.Length == 0)
@@ -44,17 +44,17 @@ internal sealed class Synonyms
         }
     }
 
-    /// <summary>The entries that are looked for as a whole in a question, longest first: several words, or two or more Chinese
+    /// <summary>The entries that a question is searched for as a whole, longest first: several words, or two or more Chinese
     /// characters.</summary>
     public IEnumerable<string> Phrases => _sets.SelectMany(set => set).Where(entry => entry.Contains(' ') || (entry.Length > 1 && TermReader.IsWide(entry[0]))).Distinct().OrderByDescending(entry => entry.Length);
 
-    /// <summary>All that says the same as a word or phrase, itself included.</summary>
+    /// <summary>All synonyms of a word or phrase, itself included.</summary>
     public IReadOnlyList<string> Of(string word) => [.. _sets.Where(set => set.Any(entry => AreSame(entry, word))).SelectMany(set => set).Prepend(word).Distinct()];
 
-    /// <summary>Whether a word or phrase asks for a measure: it shares a set with one that stands behind "how" or 多.</summary>
+    /// <summary>Whether a word or phrase asks for a measure: it shares a set with a word that can follow "how" or 多.</summary>
     public bool IsMeasure(string word) => _sets.Any(set => set.Any(entry => AreSame(entry, word)) && set.Any(IsDegree));
 
-    /// <summary>Whether a word stands behind "how" to ask for a measure: "heavy", but not "weight".</summary>
+    /// <summary>Whether a word can follow "how" to ask for a measure: "heavy", but not "weight".</summary>
     public static bool IsDegree(string entry) => s_degrees.Contains(entry) || entry.StartsWith("how ", StringComparison.Ordinal) || (entry[0] == '多' && entry.Length > 1);
 
     private static bool AreSame(string entry, string word) => entry == word || (!entry.Contains(' ') && WordForms.AreSame(entry, word));

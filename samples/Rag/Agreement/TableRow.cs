@@ -1,7 +1,7 @@
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>A row of a table as the readers write it: "Device: Falcon scanner; Price: 415 dollars". It says what each of its cells is for
-/// what another of them names.</summary>
+/// <summary>A row of a table in the form that the readers write: "Device: Falcon scanner; Price: 415 dollars". Its key cell names a thing,
+/// and each other cell says something of that thing.</summary>
 internal sealed class TableRow
 {
     private static readonly HashSet<string> s_counters = [.. "no nr id # number № 序号 编号".Split(' '), ""];
@@ -10,33 +10,33 @@ internal sealed class TableRow
 
     private TableRow(IReadOnlyList<(IReadOnlyList<Term> Name, IReadOnlyList<Term> Value)> cells) => _cells = cells;
 
-    /// <summary>The row; null: the text is none.</summary>
+    /// <summary>The row; null: the text is not a row.</summary>
     public static TableRow? Read(string text)
     {
         var parts = text.Trim().Split("; ");
         var cells = parts.Select(part => part.Split(": ", 2)).ToArray();
-        // The first column may be without a name.
+        // The first column may have no name.
         if (parts.Length < 2 || !cells.Skip(1).All(cell => cell.Length == 2))
             return null;
         return new([.. cells.Select(cell => cell.Length == 2 ? (TermReader.Read(WithoutUnit(cell[0])), TermReader.Read(cell[1])) : ([], TermReader.Read(cell[0])))]);
     }
 
-    /// <summary>Whether the row is about what the question names and a cell's name is what is asked of it; headings may name either. Other
-    /// cells name other things: the manager of a row is not whose phone it has.</summary>
+    /// <summary>Whether the row is about what the question names, and the name of a cell is what the question asks for; headings may name
+    /// either. Other cells name other things: the phone in a row is not that of the row's manager.</summary>
     public bool Says(AskedQuestion question, string heading)
     {
-        // A number in front counts the rows.
+        // A number in front only counts the rows.
         var key = _cells.Count > 2 && s_counters.Contains(NameOf(0)) && _cells[0].Value.All(term => term.Kind != TermKind.Content) ? 1 : 0;
         if (!IsNamed(question, _cells[key].Value, out var named))
             return false;
-        // "From: Ulm" is no row about Ulm, unless that is how it is asked for.
+        // "From: Ulm" is not about Ulm, unless the question has the same preposition.
         if (!AgreesWithName(question, key))
             return false;
-        // The name of the key's column belongs to it: "Device: Falcon" is the Falcon device.
+        // The name of the key's column is part of the key: "Device: Falcon" is the Falcon device.
         var byKey = named.Concat(FoundIn(question, _cells[key].Name)).ToHashSet();
         for (var other = 0; other < _cells.Count; other++)
         {
-            // What else the question names narrows the row: "from Ulm to Jena".
+            // Other cells that the question names narrow the row: "from Ulm to Jena".
             if (other != key && IsNamed(question, _cells[other].Value, out var more) && IsPrepositional(other) && AgreesWithName(question, other))
                 byKey.UnionWith(more);
         }
@@ -50,8 +50,8 @@ internal sealed class TableRow
             if (isAsked)
                 all.UnionWith(FoundIn(question, _cells[cell].Name));
             var missing = question.Words.Where(word => !all.Contains(word)).ToArray();
-            // A key alone ("Property: price; Value: 415") answers where a heading names the rest; "Feature: weight; Tolerance: 2 grams" is
-            // no weight.
+            // In a row of two cells the key may be what is asked for ("Property: price; Value: 415") if a heading names the thing;
+            // "Feature: weight; Tolerance: 2 grams" states no weight.
             var isValue = _cells.Count == 2 && missing.Length > 0 && (_cells[cell].Name.Count == 0 || s_values.Contains(NameOf(cell)));
             if ((isAsked || isValue) && (missing.Length == 0 || HeadingAgreement.Has(heading, missing, question)) && HasAnswer(question, _cells[cell].Value))
                 return true;
@@ -67,10 +67,10 @@ internal sealed class TableRow
     private bool AgreesWithName(AskedQuestion question, int cell) =>
         !IsPrepositional(cell) || question.Relations.Any(relation => relation.Preposition == NameOf(cell) && _cells[cell].Value.Any(term => term.Text == relation.Head));
 
-    // "Price (USD)" is the price.
+    // "Price (USD)" means the price.
     private static string WithoutUnit(string name) => name.IndexOfAny(['(', '（', '[']) is > 0 and var at ? name[..at] : name;
 
-    /// <summary>Whether all of a cell is something that the question names.</summary>
+    /// <summary>Whether the question names all of a cell.</summary>
     private static bool IsNamed(AskedQuestion question, IReadOnlyList<Term> cell, out IEnumerable<AskedWord> named)
     {
         var matches = Matches.Of(question.Words, cell);

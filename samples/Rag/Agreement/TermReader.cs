@@ -2,10 +2,10 @@ using System.Text;
 
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>A text as terms.</summary>
+/// <summary>Reads a text as terms.</summary>
 internal static class TermReader
 {
-    // Private use: an asked phrase that was recognised as a whole stands as one of these.
+    // Unicode's private use area: one such character replaces each phrase that was recognized as a whole in a question.
     public const char FirstPlaceholder = '\uE000';
     public const char LastPlaceholder = '\uF8FF';
 
@@ -40,7 +40,7 @@ internal static class TermReader
                 i += Word(plain, i, terms);
             else
             {
-                // What joins words ("km/h", "well-known") divides no phrases; a dash between spaces does.
+                // A mark that joins words ("km/h", "well-known") does not divide phrases; a dash between spaces does.
                 if (!IsJoint(plain, i))
                     Add(new(c.ToString(), TermKind.Break));
                 i++;
@@ -55,7 +55,7 @@ internal static class TermReader
     /// <summary>Chinese and Japanese characters; Korean has spaces between words.</summary>
     public static bool IsWide(char c) => c is >= '\u3040' and <= '\u30FF' or >= '\u3400' and <= '\u9FFF' or >= '\uF900' and <= '\uFAFF';
 
-    /// <summary>How many content characters stand directly before a place.</summary>
+    /// <summary>How many content characters of a script without spaces stand directly before a place.</summary>
     private static int ContentAtEnd(List<Term> terms, string text, int at) =>
         at == 0 || char.IsWhiteSpace(text[at - 1]) ? 0 : terms.AsEnumerable().Reverse().TakeWhile(term => term is { Kind: TermKind.Content, IsWide: true }).Count();
 
@@ -64,7 +64,7 @@ internal static class TermReader
         var isS = at + 1 < text.Length && text[at + 1] is 's' or 'S' && (at + 2 == text.Length || !char.IsLetterOrDigit(text[at + 2]));
         if (!isS || at == 0 || !char.IsLetterOrDigit(text[at - 1]))
             return 1;
-        // "What's the price?" and "It's blue.", but "the scanner's price".
+        // "What's the price?" and "It's blue." have a form of "to be"; "the scanner's price" has a possessive.
         terms.Add(new("'s", terms[^1].Kind is TermKind.Interrogative or TermKind.Pronoun or TermKind.Function ? TermKind.Be : TermKind.Possessive));
         return 2;
     }
@@ -94,7 +94,7 @@ internal static class TermReader
         return end - at;
     }
 
-    /// <summary>Function words that are names in capitals: the US, the IT department, in May, Will.</summary>
+    /// <summary>Function words that are names when capitalized: the US, the IT department, in May, Will.</summary>
     private static bool IsName(string text, string word, string small, List<Term> terms)
     {
         if (word.Length > 1 && small is "it" or "us" or "who" or "may" && word.All(char.IsUpper))
@@ -102,7 +102,7 @@ internal static class TermReader
         return small is "may" or "will" && char.IsUpper(word[0]) && terms.Count > 0 && terms[^1].Kind is not (TermKind.Break or TermKind.Interrogative);
     }
 
-    /// <summary>The apostrophe of "isn't".</summary>
+    /// <summary>Whether an apostrophe is that of "isn't".</summary>
     private static bool IsOfNot(string text, int at) => IsApostrophe(text[at]) && text[at - 1] is 'n' or 'N' && at + 1 < text.Length && text[at + 1] is 't' or 'T' && (at + 2 == text.Length || !char.IsLetter(text[at + 2]));
 
     private static bool IsApostrophe(char c) => c is '\'' or '\u2019';

@@ -1,12 +1,12 @@
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>English words in one spelling, and whether two are forms of one word. Regular endings only: what is not recognised is another
-/// word.</summary>
+/// <summary>Brings English words to one spelling, and decides whether two are forms of one word. Only regular endings are recognized; any
+/// other form is another word.</summary>
 internal static class WordForms
 {
     private static readonly string[] s_sibilants = ["ses", "xes", "zes", "ches", "shes", "oes"];
 
-    /// <summary>The American spelling of what is written in the British one: colour, metre, organise, grey.</summary>
+    /// <summary>The American spelling of a word in British spelling: colour, metre, organise, grey.</summary>
     public static string Spelled(string word) => word switch
     {
         "grey" => "gray",
@@ -20,13 +20,12 @@ internal static class WordForms
     };
 
     /// <summary>
-    /// Whether two words, as <see cref="Spelled"/> gives them, are one in different forms: live, lives, lived. A silent e counts (plane is
-    /// not plan), and a word in -ing is another word, because most are nouns of their own: shipping is
-    /// not a ship.
+    /// Whether two words, as <see cref="Spelled"/> returns them, are forms of one word: live, lives, lived. A silent e counts (plane is not
+    /// plan). A word in -ing is another word, because most such words are nouns of their own: shipping is not a ship.
     /// </summary>
     public static bool AreSame(string one, string other) => one == other || (one[0] == other[0] && BasesOf(one).Intersect(BasesOf(other)).Any());
 
-    /// <summary>The words of which one may be a form, itself first.</summary>
+    /// <summary>The words that the given word may be a form of, itself first.</summary>
     private static IEnumerable<string> BasesOf(string word)
     {
         yield return word;
@@ -44,7 +43,7 @@ internal static class WordForms
         {
             var root = word[..^2];
             var isDoubled = root.Length > 2 && root[^1] == root[^2] && !IsVowel(root[^1]);
-            // "stopped" is of stop, "filled" of fill, and "planed" of plane, because that of plan has two letters n.
+            // "stopped" is a form of stop, "filled" of fill, and "planed" of plane, because the past form of plan doubles the n.
             if (isDoubled)
                 yield return root[..^1];
             if (isDoubled ? root[^1] is 'l' or 's' or 'z' or 'f' : !IsShort(root))
@@ -54,7 +53,8 @@ internal static class WordForms
         }
     }
 
-    /// <summary>One syllable that ends with a single consonant behind a single vowel: it doubles that consonant before -ed.</summary>
+    /// <summary>Whether a root has one syllable and ends with a single consonant after a single vowel: it doubles that consonant before
+    /// -ed.</summary>
     private static bool IsShort(string root) =>
         root.Length >= 2 && !IsVowel(root[^1]) && root[^1] is not ('w' or 'x') && IsVowel(root[^2]) && root[..^1].Count(IsVowel) == 1;
 
