@@ -4,7 +4,7 @@ using LocalLlm.Models.Qwen;
 
 namespace LocalLlm.Tests.Models;
 
-/// <summary>What only some families have, as a field of all of them: false where a family does not have it.</summary>
+/// <summary>Fields that only some families have, available on every configuration: false where the family lacks the field.</summary>
 internal static class DecoderConfigFields
 {
     extension(DecoderConfig config)

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Models;
 
-/// <summary>A type may be named as PyTorch or transformers writes it, wherever one is read; a name that is no type is refused.</summary>
+/// <summary>
+/// Wherever a type is read, the spellings of PyTorch and of transformers are accepted; a name that is no type is refused.
+/// </summary>
 public sealed class DtypeTests
 {
     [Theory]

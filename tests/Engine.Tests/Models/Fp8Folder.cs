@@ -13,16 +13,18 @@ internal enum ScaleStorage
     PowersOfTwo,
     Exponents,
 
-    /// <summary>One for each output, bfloat16, by llm-compressor's configuration; edges of blocks do not matter.</summary>
+    /// <summary>
+    /// One bfloat16 scale for each output, in llm-compressor's configuration; the block's rows and columns do not matter.
+    /// </summary>
     Channels,
 
-    /// <summary>One for each matrix, likewise.</summary>
+    /// <summary>One scale for each matrix, otherwise like <see cref="Channels"/>.</summary>
     Matrices,
 }
 
 /// <summary>
-/// A model's weights quantised to 8-bit floats in blocks, as released checkpoints are, in one folder, and the very values that they stand
-/// for as float32 in another one. Matrices of attention and MLP are quantised; embedding, head and norms stay.
+/// Two folders of one model: one with weights quantised to 8-bit floats in blocks, as in released checkpoints, and one with the same values
+/// as float32. The matrices of attention and MLP are quantised; embedding, head and norms are not.
 /// </summary>
 internal sealed class Fp8Folder : IDisposable
 {
@@ -30,9 +32,9 @@ internal sealed class Fp8Folder : IDisposable
     private readonly TemporaryFolder _plain = new();
 
     /// <param name="source">A folder of an unquantised model.</param>
-    /// <param name="rows">Of a block.</param>
-    /// <param name="columns">Of a block.</param>
-    /// <param name="storage">Of the scales.</param>
+    /// <param name="rows">Rows of a block.</param>
+    /// <param name="columns">Columns of a block.</param>
+    /// <param name="storage">How the scales are stored.</param>
     /// <param name="kept">Modules that stay unquantised; the configuration names them.</param>
     public Fp8Folder(string source, int rows = 128, int columns = 128, ScaleStorage storage = ScaleStorage.Float32, string[]? kept = null)
     {

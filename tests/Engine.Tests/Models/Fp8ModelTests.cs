@@ -12,7 +12,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Models;
 
-/// <summary>A checkpoint in 8-bit floats computes what the same values in float32 do, and generates the same tokens.</summary>
+/// <summary>A checkpoint in 8-bit floats gives the results of the same values in float32, and generates the same tokens.</summary>
 public sealed class Fp8ModelTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -40,7 +40,7 @@ public sealed class Fp8ModelTests
             var logits = wanted.LastLogits(ids);
             Assert.InRange(Distance(logits, fast.LastLogits(ids)), 0, 1e-5);
             Assert.InRange(Distance(logits, plain.LastLogits(ids)), 0, 1e-5);
-            // What the type itself costs, in everything that is not a product by a quantised matrix, and half of it again.
+            // The bound is one and a half times what bfloat16 itself costs in everything that is not a product with a quantised matrix.
             Assert.InRange(Distance(logits, narrow.LastLogits(ids)), 0, 1.5 * Distance(logits, wantedNarrow.LastLogits(ids)));
         }
 
@@ -142,7 +142,7 @@ public sealed class Fp8ModelTests
         Assert.NotEmpty(pairs);
         foreach (var (name, values, wanted) in pairs)
         {
-            // Three bits of mantissa: half of the last one is 2^-4 of a number, and much less of all of them.
+            // With three mantissa bits, rounding changes one number by up to 2^-4 of it, and the matrix as a whole by much less.
             var error = (values.Value - wanted.Value).norm().item<float>() / wanted.Value.norm().item<float>();
             Assert.True(error < 0.04, $"{name}: {error}");
         }

@@ -71,7 +71,8 @@ internal sealed class BareModel : IDisposable
     }
 
     /// <summary>
-    /// What multi-token prediction drafts behind known tokens, of which the last was sampled; the whole sequence at once.
+    /// The tokens that multi-token prediction drafts behind the known tokens, the last of which was sampled. Computes the whole sequence at
+    /// once.
     /// </summary>
     public int[] Drafts(int[] ids, int count)
     {

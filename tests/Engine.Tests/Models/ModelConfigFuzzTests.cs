@@ -87,7 +87,7 @@ public class ModelConfigFuzzTests
         }
     }
 
-    // What the engine divides by, allocates and indexes with.
+    // Checks the values that the engine divides by, allocates and indexes with.
     private static void AssertSound(DecoderConfig config, int seed)
     {
         Assert.True(config.NumAttentionHeads > 0 && config.NumKeyValueHeads > 0 && config.NumAttentionHeads % config.NumKeyValueHeads == 0, $"seed {seed}");

@@ -218,7 +218,7 @@ public class ModelConfigTests
     [Fact]
     public void The_largest_known_models_are_within_the_limits()
     {
-        // Llama 3.1 405B, and the context of Qwen2.5-1M.
+        // The sizes of Llama 3.1 405B, with the context of Qwen2.5-1M.
         var config = Parse(Llama(
             ("hidden_size", "16384"), ("intermediate_size", "53248"), ("num_hidden_layers", "126"), ("num_attention_heads", "128"),
             ("num_key_value_heads", "8"), ("vocab_size", "256000"), ("max_position_embeddings", "10485760")));
@@ -237,7 +237,7 @@ public class ModelConfigTests
         Assert.Equal("each matrix", Parse(Llama(Compressed("channel", "tensor"))).Quantization!.ScaleOf);
         Assert.Equal("each block of 128 x 64", Parse(Llama(Compressed("\"channel\"", "\"block\",\"block_structure\":[128,64]"))).Quantization!.ScaleOf);
         Assert.Null(Parse(Llama()).Quantization);
-        // What says nothing of the weights, as llm-compressor and transformers write it.
+        // Fields that say nothing about the weights, as llm-compressor and transformers write them.
         const string silent = "\"kv_cache_scheme\":null,\"sparsity_config\":{},\"transform_config\":{},\"version\":\"0.12\",\"global_compression_ratio\":1.5,\"unknown\":null";
         Assert.Equal("each output", Parse(Llama(Compressed("\"kv_cache_scheme\":null", silent))).Quantization!.ScaleOf);
         const string dense = "\"sparsity_config\":{\"format\":\"dense\",\"global_sparsity\":0.1,\"sparsity_structure\":\"unstructured\"}";

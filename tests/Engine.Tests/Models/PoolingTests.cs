@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Models;
 
-/// <summary>How hidden states become one vector: held to the reference's hidden states, and everything else refused.</summary>
+/// <summary>How hidden states become one vector: compared with the reference's hidden states. Everything else is refused.</summary>
 public sealed class PoolingTests
 {
     private const string Transformer = """{"type":"sentence_transformers.models.Transformer","path":""}""";
@@ -129,7 +129,7 @@ public sealed class PoolingTests
         folder.Write("1_Pooling/config.json", config);
     }
 
-    // The first token of every case is known, all hidden states of one.
+    // The reference has the first token's hidden state for every case, and all hidden states for one case.
     private static double[]? Expected(JsonElement one, bool isMean, bool normalizes)
     {
         var cls = one.GetProperty("cls").EnumerateArray().Select(value => value.GetDouble()).ToArray();

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Models;
 
-/// <summary>All weights of a model have one owner, which can give them up and take them again: what sleep and wake will need.</summary>
+/// <summary>All weights of a model have one owner, which can release them and load them again; sleep and wake will need this.</summary>
 public class SleepTests
 {
     [Theory]

@@ -24,7 +24,7 @@ internal sealed class DeepseekFolder : IDisposable
     private readonly TemporaryFolder _folder = new();
 
     /// <param name="changeConfig">Changes config.json.</param>
-    /// <param name="changeWeights">Changes what is stored, by name.</param>
+    /// <param name="changeWeights">Changes the stored tensors, by name.</param>
     public DeepseekFolder(Action<JsonObject>? changeConfig = null, Action<Dictionary<string, Tensor>>? changeWeights = null)
     {
         TorchLibrary.EnsureLoaded();
@@ -39,7 +39,7 @@ internal sealed class DeepseekFolder : IDisposable
 
     public string Path => _folder.Path;
 
-    /// <summary>config.json as it is without a change.</summary>
+    /// <summary>The unchanged config.json.</summary>
     public static JsonObject Config() => new()
     {
         ["architectures"] = new JsonArray("DeepseekV3ForCausalLM"),
@@ -72,8 +72,8 @@ internal sealed class DeepseekFolder : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    /// <summary>Adds a layer of multi-token prediction that hands its projection's output on: attention and MLP add nothing.</summary>
-    /// <param name="weights">What is stored.</param>
+    /// <summary>Adds a multi-token prediction layer that passes its projection's output on: attention and MLP add nothing.</summary>
+    /// <param name="weights">The stored tensors, by name.</param>
     /// <param name="ofEmbedding">Factor on the next token's embedding.</param>
     /// <param name="ofHidden">Factor on the model's own output.</param>
     public static void AddPrediction(Dictionary<string, Tensor> weights, float ofEmbedding, float ofHidden)

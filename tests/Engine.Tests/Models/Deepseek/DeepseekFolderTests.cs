@@ -9,7 +9,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Models.Deepseek;
 
-/// <summary>A DeepSeek folder that the test writes: what is computed of it, and what is refused.</summary>
+/// <summary>DeepSeek folders that the tests write: what the model computes from them, and which ones are refused.</summary>
 public class DeepseekFolderTests
 {
     private const float Tolerance = 1e-4f;
@@ -17,7 +17,7 @@ public class DeepseekFolderTests
 
     private static readonly int[] s_prompt = [5, 17, 3, 99, 42, 8, 8, 61, 23, 77, 104, 2, 50, 31, 90, 12, 66, 7, 19];
 
-    // what is changed, words the message must have
+    // what is changed, words that the message must contain
     public static TheoryData<string, string[]> BadFolders => new()
     {
         { "expert missing", [$"missing {Expert} [28, 48]"] },
@@ -55,7 +55,7 @@ public class DeepseekFolderTests
     [Fact]
     public async Task Six_experts_over_four_ranks_are_two_two_one_and_one()
     {
-        // A part of every expert needs a width that divides; whole ones do not.
+        // Splitting every expert over the ranks needs a width that divides evenly; whole experts do not.
         using var folder = new DeepseekFolder(
             config => config["moe_intermediate_size"] = 27,
             weights =>
@@ -118,7 +118,7 @@ public class DeepseekFolderTests
         Assert.All(words, word => Assert.Contains(word, error.Message, StringComparison.Ordinal));
     }
 
-    // Their biases send every token to the same two of six.
+    // The routers' biases send every token to the same two of six experts.
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -142,7 +142,7 @@ public class DeepseekFolderTests
         Assert.Equal(2.0 / 6, engine.Statistics.ExpertBalance!.Value, 1e-9);
     }
 
-    // As after a fault of the card, which the next step would tell.
+    // This simulates a card's fault, which the next step would report.
     [Fact]
     public async Task Counts_of_experts_that_cannot_be_read_end_no_request()
     {
@@ -170,7 +170,7 @@ public class DeepseekFolderTests
         using var bare = new BareModel(folder.Path, new CpuOps(), ScalarType.Float32);
         bare.LastLogits(s_prompt);
         var balance = bare.Model.ExpertBalance!.Value;
-        bare.Model.ReadExpertUsage(); // a CPU counts on the host
+        bare.Model.ReadExpertUsage(); // the CPU already counts on the host
         Assert.Equal(balance, bare.Model.ExpertBalance);
         bare.Model.ForgetExpertUsage();
         Assert.Null(bare.Model.ExpertBalance);

@@ -8,14 +8,15 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Models.Deepseek;
 
-/// <summary>Multi-token prediction drafts what its layer says, and changes no token.</summary>
+/// <summary>Multi-token prediction drafts what its layer predicts, and changes no generated token.</summary>
 public class PredictionTests
 {
     private static readonly int[] s_prompt = [5, 17, 3, 99, 42, 8, 8, 61, 23, 77, 104, 2, 50, 31, 90, 12, 66, 7, 19];
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    // Of the layer, what each factor of its projection makes a draft of: the model's own choice again, or a function of the token before.
+    // The projection passes on either the model's output, which drafts the model's own choice again, or the embedding, which drafts a
+    // function of the token before.
     [Theory]
     [InlineData(0f, 1f, 1)]
     [InlineData(0f, 1f, 3)]
@@ -25,7 +26,7 @@ public class PredictionTests
     {
         using var folder = new DeepseekFolder(config => config["num_nextn_predict_layers"] = 1, weights =>
         {
-            // A model that chooses by the last token's embedding too, so that some of such drafts are right.
+            // The model itself then chooses by the last token's embedding too, so some of these drafts are right.
             foreach (var name in weights.Keys.Where(name => ofEmbedding > 0 && (name.Contains("o_proj", StringComparison.Ordinal) || name.Contains("down_proj", StringComparison.Ordinal))).ToArray())
                 weights[name] *= 0.02f;
             DeepseekFolder.AddPrediction(weights, ofEmbedding, ofHidden);
@@ -57,7 +58,7 @@ public class PredictionTests
                 Temperature = i % 3 == 0 ? 0 : 0.8, Seed = i, MaxTokens = 5 + i, IgnoreEos = true, N = i % 4 == 1 ? 2 : 1,
                 FrequencyPenalty = i % 5 == 2 ? 0.5 : 0, Logprobs = i % 5 == 3 ? 2 : null,
             })).ToArray();
-        // Few blocks preempt sequences, few tokens a step cut prompts.
+        // Few blocks cause preemptions; few tokens a step split prompts into chunks.
         var options = new EngineOptions
         {
             MaxNumBatchedTokens = 24, MaxNumSeqs = 8, NumGpuBlocksOverride = 14, MaxModelLen = 128,
@@ -76,7 +77,7 @@ public class PredictionTests
         Assert.Equal(drafting.Statistics.KvBlocksTotal, drafting.Statistics.KvBlocksFree);
     }
 
-    // The layer's own cache counts here: prompts in chunks, recomputed sequences, positions behind the step, and the end of the context.
+    // This tests the layer's own cache: prompts in chunks, recomputed sequences, positions behind the step, and the end of the context.
     [Theory]
     [InlineData("tp1", 1)]
     [InlineData("tp1", 4)]
@@ -85,11 +86,12 @@ public class PredictionTests
     public Task Drafts_are_those_of_the_whole_sequence_at_once(string layout, int drafts) => AssertDraftsAsync("cpu", layout, drafts);
 
     /// <summary>
-    /// Holds the drafts of a device's ranks to those that the CPU makes of the whole sequence; another order of additions may change a few.
+    /// Compares the drafts of a device's ranks with those that the CPU computes from the whole sequence at once. A few may differ, because
+    /// the device adds in another order.
     /// </summary>
     internal static async Task AssertDraftsAsync(string device, string layout, int drafts)
     {
-        const int length = 100; // no multiple of a block
+        const int length = 100; // not a multiple of the block size
         using var folder = new DeepseekFolder(config => config["num_nextn_predict_layers"] = 1, DeepseekFolder.AddRandomPrediction);
         var executor = default(DraftRecorder);
         var options = RankLayout.Find(layout)!.Of(new()
@@ -140,7 +142,7 @@ public class PredictionTests
 
         public ExecutorCapabilities Capabilities => inner.Capabilities;
 
-        /// <summary>All known tokens of a sequence, and what was drafted behind them.</summary>
+        /// <summary>All known tokens of a sequence, and the drafts behind them.</summary>
         public List<(int[] Tokens, int[] Ids)> Drafts { get; } = [];
 
         public bool Submit(SchedulerOutput step)
@@ -168,7 +170,7 @@ public class PredictionTests
         public void Dispose() => inner.Dispose();
     }
 
-    // Each step verifies the drafts made of the last known token, and gives those that were right and one more.
+    // Each step verifies the drafts behind the last known token. It yields the correct ones and one more token.
     private static long Accepted(IReadOnlyList<int> output, Func<int, int> follows, int drafts)
     {
         long accepted = 0;
@@ -185,7 +187,7 @@ public class PredictionTests
         return accepted;
     }
 
-    // The token whose row of the head is nearest to a token's normalised embedding.
+    // The token whose row of the head has the largest product with a token's normalised embedding.
     private static Func<int, int> FollowerOfEmbedding(string folder)
     {
         TorchLibrary.EnsureLoaded();

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Models.Latent;
 
 /// <summary>
-/// Attention that keeps one latent vector of a token, of which keys and values of all heads are made when they are read (as in
+/// Attention that caches one latent vector per token. Keys and values of all heads are computed from it when they are read (as in
 /// DeepSeek-V2, 2024).
 /// </summary>
 internal sealed class LatentAttention(LayerContext context, string prefix, int layer, LatentConfig config) : IAttention

@@ -15,17 +15,17 @@ internal sealed record LatentConfig : ModelConfig
     /// <summary>Elements of a value head.</summary>
     public required int ValueWidth { get; init; }
 
-    /// <summary>Elements that all layers but the first keep of a token.</summary>
+    /// <summary>Elements per token that every layer but the first caches.</summary>
     public required int LatentWidth { get; init; }
 
     public required int IntermediateSize { get; init; }
 
-    /// <summary>Rows of the table of positions.</summary>
+    /// <summary>Rows of the position table.</summary>
     public required int Positions { get; init; }
 
     public override long MaxModelLength => Positions;
 
-    // Queries, keys and values stand beside their context, which is gathered.
+    // Queries, keys and values occupy memory at the same time as their gathered context.
     public override long ActivationElements => (2L * HiddenSize) + (3L * Heads * (KeyWidth + ValueWidth)) + (3L * IntermediateSize);
 
     public static LatentConfig Read(ModelConfigSource source)

@@ -2,7 +2,7 @@ using LocalLlm.Models;
 
 namespace LocalLlm.Tests.Models.Latent;
 
-/// <summary>A family that lives in the tests only: whatever the shared layers must leave open is different in it.</summary>
+/// <summary>A family that exists only in the tests. It differs in everything that the shared layers must leave open.</summary>
 internal static class LatentFamily
 {
     public static DecoderFamily Family { get; } = new DecoderFamily<LatentConfig>(

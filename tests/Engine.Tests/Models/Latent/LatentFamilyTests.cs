@@ -11,7 +11,7 @@ namespace LocalLlm.Tests.Models.Latent;
 
 /// <summary>
 /// The family of docs/guides/adding-a-model.md: one latent cache tensor, keys and values of unequal width, several weight types in one
-/// checkpoint, a first layer of another kind. Registered for the whole process, so nothing else may run meanwhile.
+/// checkpoint, a first layer of another kind. It is registered for the whole process, so no other test may run meanwhile.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class LatentFamilyTests : IDisposable
@@ -36,7 +36,7 @@ public sealed class LatentFamilyTests : IDisposable
         if (device == "cuda" && !CudaDevice.IsUsable())
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
         const int count = 24;
-        // Few tokens a step: long prompts are computed in chunks, beside others.
+        // With few tokens a step, long prompts are computed in chunks, in steps shared with other sequences.
         var options = new EngineOptions { ModelPath = _folder.Path, Device = device, SkipTokenizerInit = true, MaxNumBatchedTokens = 32 };
         await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         var sampling = new SamplingParams { Temperature = 0, MaxTokens = count, IgnoreEos = true };

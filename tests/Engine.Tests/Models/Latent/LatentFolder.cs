@@ -22,7 +22,7 @@ internal sealed class LatentFolder : IDisposable
     private readonly Dictionary<string, Tensor> _stored = [];
     private readonly Dictionary<string, Tensor> _values = [];
 
-    /// <param name="change">Changes what is stored, by name.</param>
+    /// <param name="change">Changes the stored tensors, by name.</param>
     public LatentFolder(Action<Dictionary<string, Tensor>>? change = null)
     {
         TorchLibrary.EnsureLoaded();
@@ -85,7 +85,7 @@ internal sealed class LatentFolder : IDisposable
 
     public string Path => _folder.Path;
 
-    /// <summary>Every matrix as float32, as it should be computed with.</summary>
+    /// <summary>Every matrix as float32: the values that the model should compute with.</summary>
     public IReadOnlyDictionary<string, Tensor> Values => _values;
 
     public void Dispose()

@@ -7,8 +7,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Models.Latent;
 
 /// <summary>
-/// Learned positions; a first layer with keys and values of unequal width and an unquantised gated MLP; then layers that keep one latent
-/// vector of a token, whose feed-forward networks are stored in 8 bits.
+/// Learned positions. The first layer has keys and values of unequal width and an unquantised gated MLP. The other layers cache one latent
+/// vector per token, and their feed-forward networks are stored in 8 bits.
 /// </summary>
 internal sealed class LatentForCausalLM : ICausalLanguageModel
 {

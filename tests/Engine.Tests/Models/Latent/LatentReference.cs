@@ -34,7 +34,7 @@ internal static class LatentReference
             rows * (rows.square().mean([-1], keepdim: true) + 1e-6).rsqrt() * weights[$"{name}.weight"];
     }
 
-    /// <summary>The likeliest continuation, and by how much the likeliest logit was above the next one, at least.</summary>
+    /// <summary>The greedy continuation, and the smallest margin by which the likeliest logit exceeded the next one.</summary>
     public static (int[] Ids, float Margin) Greedy(IReadOnlyDictionary<string, Tensor> weights, int[] ids, int count)
     {
         List<int> all = [.. ids];

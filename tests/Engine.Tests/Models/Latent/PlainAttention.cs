@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Models.Latent;
 
-/// <summary>Causal attention of every sequence of a step, whatever keys and values are made of.</summary>
+/// <summary>Causal attention for every sequence of a step, however its keys and values are computed.</summary>
 internal static class PlainAttention
 {
     /// <param name="queries">[tokens, heads · key].</param>

@@ -39,7 +39,7 @@ internal sealed class RowScaledInt8Method : ILinearMethod
             return x.to(float32).matmul(matrix.t()).to(x.dtype);
         }
 
-        // A slice of the inputs has the scales of all rows.
+        // A slice of the inputs needs the scales of all rows.
         private static WeightSpec Scale(WeightSpec spec)
         {
             var rows = spec.Shape[0];

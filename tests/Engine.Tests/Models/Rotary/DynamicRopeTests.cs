@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Models.Rotary;
 
-/// <summary>A rope that stretches with the length of the sequence, over random weights made here.</summary>
+/// <summary>A rope that stretches with the length of the sequence, on random weights that the test creates.</summary>
 public sealed class DynamicRopeTests : IDisposable
 {
     private const int Trained = 32;

@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Models.Rotary;
 
 /// <summary>
-/// Held against transformers' own expressions, evaluated by torch in float32 (<see cref="Reference"/>), and against values that
-/// follow from the definitions by hand.
+/// Compares frequencies with transformers' own expressions, evaluated by torch in float32 (<see cref="Reference"/>), and with values
+/// derived by hand from the definitions.
 /// </summary>
 public class RotaryFrequenciesTests
 {
