@@ -1,15 +1,13 @@
-// One-shot all-reduce of a few rows: every rank writes its part into the memory of each other one, and sums what it has received in
-// the order of
-// the ranks, so that all get the same bits. A word is 4 bytes of data beside the number of the message, written and read at once: it takes
-// neither a fence nor a flag (the LL protocol of NCCL). Two areas take turns. Whoever writes message n has all of message n - 1, which its
-// peers sent after they had read message n - 2 out of the area that is written now.
-// RANKS; RANK: this one; CAPACITY: words of a message; GRID: largest grid; ADD: residual += sum, else part = sum; NORM: normed = the
-// rms norm of the new
-// residual, a block takes whole rows.
+// One-shot all-reduce of a few rows: every rank writes its part into the memory of every other rank and adds up what it receives in the
+// order of the ranks, so all ranks get the same bits. A word holds 4 bytes of data and the message number; both are written and read
+// together, so no fence and no flag is needed (NCCL's LL protocol). Two areas alternate. A rank that writes message n has received all of
+// message n - 1, and its peers sent that only after they had read message n - 2 from the area that is now overwritten.
+// RANKS; RANK: this rank; CAPACITY: words of a message; GRID: largest grid; ADD: residual += sum, else part = sum; NORM: normed = RMS norm
+// of the new residual, and each block handles whole rows.
 #define ITEM (8 / (int)sizeof(T))
 
-// Numbers wrap after 2³² messages. Words of a message so long ago must not be taken for those of now: they are wiped four times on the
-// way.
+// Message numbers wrap after 2³² messages. To keep words of such an old message from passing for current ones, the areas are wiped four
+// times per cycle.
 #define WIPE_MASK 0x3fffffffu
 
 union Item {
@@ -36,7 +34,7 @@ __device__ __forceinline__ void add(float (&sums)[ITEM], uint2 data) {
   for (int e = 0; e < ITEM; e++) sums[e] += toFloat(item.element[e]);
 }
 
-// Zero is what was never written; the skipped number keeps the areas taking turns.
+// Number 0 marks words that were never written. 1 is skipped too, so that the areas keep alternating.
 __device__ __forceinline__ u32 after(u32 message) { return message == 0xffffffffu ? 2 : message + 1; }
 
 __device__ __noinline__ void wipe(u64* area) {
@@ -45,8 +43,8 @@ __device__ __noinline__ void wipe(u64* area) {
   __syncthreads();
 }
 
-// boxes: [RANKS] where each rank's words begin: [2 areas][RANKS senders][CAPACITY]. messages: [GRID] number of the last message. The
-// items (8 bytes each) lie in segments, of which a block takes every gridDim-th.
+// boxes: [RANKS] addresses of the ranks' words, [2 areas][RANKS senders][CAPACITY]. messages: [GRID] number of the last message.
+// Items (8 bytes each) are grouped in segments; a block handles every gridDim-th segment.
 extern "C" __global__ void __launch_bounds__(1024) allReduce(T* part, T* residual, const T* normWeight, T* normed, const u64* boxes, u32* messages,
                                                              const u32* abort, int items, int segmentItems, float epsilon) {
 #if NORM
@@ -119,7 +117,7 @@ extern "C" __global__ void __launch_bounds__(1024) allReduce(T* part, T* residua
 #endif
   }
 
-  // Not before the peers were there: kernels that begin early could fill a card on which a peer still has to run.
+  // Only after all peers have arrived: kernels that begin early could fill a card on which a peer still has to run.
   launchDependents();
   __syncthreads();
   if (threadIdx.x == 0)

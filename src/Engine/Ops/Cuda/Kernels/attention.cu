@@ -1,12 +1,12 @@
 // Paged attention of single query rows (decode, and any row of a prefill), split over the context (Dao et al., "Flash-Decoding", 2023).
 // Compiled for one shape: HEAD_DIM; CACHE_FP8: keys and values are 8-bit floats (float8.cu); HEADS_PER_BLOCK query heads of one kv head
-// share the loads of its keys and values; a block has WARPS warps, and a multiprocessor room for MIN_BLOCKS; a part of a context has at
-// least LEAST_SHARE positions, a multiple of BLOCK_SIZE. How a part is walked (attend) is in attention_mma.cu (tensor cores) or
+// share the loads of its keys and values; a block has WARPS warps, and MIN_BLOCKS blocks fit on a multiprocessor; a part of a context has
+// at least LEAST_SHARE positions, a multiple of BLOCK_SIZE. attend, which processes one part, is in attention_mma.cu (tensor cores) or
 // attention_lanes.cu (any shape and type).
 #define ELEMENTS_PER_THREAD ((HEADS_PER_BLOCK * HEAD_DIM + WARPS * WARP - 1) / (WARPS * WARP))
 #define MOST_SPLITS WARP                                 // one lane each when the parts are joined
 
-// What each warp found: its largest score, the sum of exp2(score - largest) and of that times the values.
+// Each warp's results: its largest score, the sum of exp2(score - largest), and the sum of the values times these weights.
 struct Found {
   float best[WARPS][HEADS_PER_BLOCK], sum[WARPS][HEADS_PER_BLOCK];
   float out[WARPS][HEADS_PER_BLOCK][HEAD_DIM];
@@ -20,22 +20,22 @@ typedef T Cached;
 
 // One part of one row: keys and values of a single kv head.
 struct Part {
-  const Cached* keys;   // of the kv head at slot 0; the next slot is stride elements on
+  const Cached* keys;   // of the kv head at slot 0; slots are stride elements apart
   const Cached* values;
-  const u8* keyScales;  // of the kv head in block 0; the next block's are scaleStride bytes on; null without 8-bit floats
+  const u8* keyScales;  // of the kv head in block 0; blocks are scaleStride bytes apart; null without 8-bit floats
   const u8* valueScales;
   const int* table;
   int stride, scaleStride;
-  int first, begin, end; // positions begin to end, but none before first; begin is a multiple of BLOCK_SIZE
+  int first, begin, end; // positions begin to end, excluding those before first; begin is a multiple of BLOCK_SIZE
 };
 
-// query: [headCount, HEAD_DIM]. Writes all of this warp's part of found.
+// query: [headCount, HEAD_DIM]. Fills in this warp's entries of found.
 __device__ __forceinline__ void attend(const T* query, int headCount, float scale, const Part& part, Found& found);
 
 // qkv: [rows, qkvWidth]; keys, values: [blocks, BLOCK_SIZE, kvHeads, HEAD_DIM]; their scales: [blocks, kvHeads, BLOCK_SIZE], null without
 // 8-bit floats; out: [rows, heads * HEAD_DIM].
-// contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0.
-// partials: [rows, heads, splits, HEAD_DIM + 2] and counters: [rows, blocks of heads], zero before and after; unused with one split.
+// contextLengths: [rows] number of positions that the row attends to, itself included; 0 marks a padding row, whose result is 0.
+// partials: [rows, heads, splits, HEAD_DIM + 2]; counters: [rows, blocks of heads], zero before and after. Both unused with one split.
 // grid (rows, kvHeads * headBlocks, splits), block 32 * WARPS. scale holds log2(e).
 extern "C" __global__ void __launch_bounds__(WARPS * WARP, MIN_BLOCKS) pagedAttention(
     const T* qkv, const Cached* keys, const Cached* values, const u8* keyScales, const u8* valueScales, T* out, float* partials, u32* counters,
@@ -54,7 +54,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP, MIN_BLOCKS) pagedAtte
   const int first = window > 0 ? max(0, context - window) : 0;
   const int start = first / BLOCK_SIZE * BLOCK_SIZE;
   const int share = (max(LEAST_SHARE, (context - start + splits - 1) / splits) + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
-  // A short context takes fewer parts than there are; the other blocks have nothing to do.
+  // A short context has fewer parts than the grid has splits; the blocks of the remaining splits do nothing.
   const int used = max(1, (context - start + share - 1) / share);
   if (split >= used) return;
   const int begin = start + split * share, warp = threadIdx.x / WARP;
@@ -89,14 +89,14 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP, MIN_BLOCKS) pagedAtte
   }
   if (used == 1) return;
 
-  // The block that ends last joins the parts.
+  // The block that finishes last joins the parts.
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) isLast = atomicInc(counters + row * gridDim.y + blockIdx.y, used - 1) == used - 1;
   __syncthreads();
   if (!isLast) return;
   __threadfence();
-  // What each part weighs in the whole, once for all elements of a head.
+  // The weight of each part in the result, computed once for all elements of a head.
   __shared__ float factors[HEADS_PER_BLOCK][MOST_SPLITS];
   const float* partial = partials + ((u64)row * heads + firstHead) * splits * (HEAD_DIM + 2);
   for (int h = warp; h < headCount; h += WARPS) {
@@ -112,7 +112,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP, MIN_BLOCKS) pagedAtte
     if (s < used) factors[h][s] = total == 0 ? 0 : factor / total;
   }
   __syncthreads();
-  // A thread adds all its elements at once, so that many loads are on their way.
+  // A thread sums all its elements together, which keeps many loads in flight.
   float results[ELEMENTS_PER_THREAD] = {};
 #pragma unroll 8
   for (int s = 0; s < used; s++) {

@@ -1,8 +1,9 @@
-// The walk over a part by lanes of float arithmetic: any head_dim and type. LANES lanes hold a head in accesses of VECTOR elements.
-#define CHUNKS ((HEAD_DIM + VECTOR - 1) / VECTOR)          // accesses that make a head
+// Attention over one part of a context in float arithmetic, for any head_dim and type. LANES lanes share a head; each access loads VECTOR
+// elements.
+#define CHUNKS ((HEAD_DIM + VECTOR - 1) / VECTOR)          // accesses per head
 #define CHUNKS_PER_LANE ((CHUNKS + LANES - 1) / LANES)
-#define ELEMENTS (CHUNKS_PER_LANE * VECTOR)                // of a head, in one lane
-#define GROUPS_PER_WARP (WARP / LANES)                     // positions that a warp takes at once
+#define ELEMENTS (CHUNKS_PER_LANE * VECTOR)                // of a head, per lane
+#define GROUPS_PER_WARP (WARP / LANES)                     // positions that a warp processes at once
 #define STRIDE (WARPS * GROUPS_PER_WARP)
 
 template <typename E> struct __align__(VECTOR * sizeof(E)) Chunk { E element[VECTOR]; };
@@ -24,7 +25,7 @@ template <typename E> __device__ __forceinline__ void loadHead(const E* head, in
   }
 }
 
-// Key and value of one position, and what their elements are multiplied by.
+// Key and value of one position, and their scales.
 struct Position {
   Chunk<Cached> key[CHUNKS_PER_LANE], value[CHUNKS_PER_LANE];
   float keyScale, valueScale;
@@ -60,7 +61,7 @@ __device__ __forceinline__ void attend(const T* queries, int headCount, float sc
     }
   }
 
-  // All lanes of a warp go round together: the sums below are shuffled over whole warps. The next positions are on their way meanwhile.
+  // All lanes of a warp iterate together, because the sums below are shuffled over whole warps. The next positions load meanwhile.
   Position next;
   int base = begin + warp * GROUPS_PER_WARP;
   if (base < end) loadPosition(part, min(base + group, end - 1), lane, next);
@@ -90,7 +91,7 @@ __device__ __forceinline__ void attend(const T* queries, int headCount, float sc
     }
   }
 
-  // The groups of a warp become one, then the warps of the block.
+  // Merge the groups of a warp; pagedAttention then merges the warps of the block.
 #pragma unroll
   for (int off = LANES; off < WARP; off <<= 1) {
 #pragma unroll

@@ -1,17 +1,17 @@
-// The walk over a part on tensor cores, for 16-bit types and a head_dim of 64 or 128. A warp takes a block of 16 positions at a time: scores
-// [16 positions, 8 heads] = K Qᵀ, then out [HEAD_DIM, 8 heads] += Vᵀ P, both as m16n8k16. Keys and values come straight from memory to the lanes
-// that need them: the order of what is summed over is free, as long as both operands agree on it. How they are loaded and made operands is in
-// attention_operands.cu (16-bit elements) or attention_operands8.cu (8-bit floats).
+// Attention over one part of a context on tensor cores, for 16-bit types and a head_dim of 64 or 128. A warp processes one block of 16
+// positions at a time: scores [16 positions, 8 heads] = K Qᵀ, then out [HEAD_DIM, 8 heads] += Vᵀ P, both as m16n8k16. Each lane loads the keys
+// and values it needs straight from memory: the order of the summed dimension is free as long as both operands agree on it. The code that loads
+// them and turns them into operands is in attention_operands.cu (16-bit elements) or attention_operands8.cu (8-bit floats).
 #define TILES (HEAD_DIM / 16)       // tiles of 16 dimensions
 
-// [8, 8] elements of two bytes, two a lane: rows become columns.
+// Transposes an [8, 8] matrix of 16-bit elements, two of them in each lane.
 __device__ __forceinline__ u32 transposed(u32 x) {
   u32 y;
   asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
   return y;
 }
 
-// Over the 8 lanes that hold the same two heads.
+// Reduces over the 8 lanes that hold the same two heads.
 __device__ __forceinline__ float columnMax(float x) {
 #pragma unroll
   for (int offset = 4; offset < WARP; offset <<= 1) x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, offset));
@@ -41,7 +41,7 @@ __device__ __forceinline__ void attend(const T* queries, int headCount, float sc
   Query query;
   loadQuery(queries, headCount, lane, query);
 
-  // A lane's results are of heads 2 * (lane % 4) and the one after.
+  // A lane holds the results of head 2 * (lane % 4) and the next one.
   float best[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY}, sum[2] = {}, acc[TILES][4] = {};
   for (; block < lastBlock; block += WARPS) {
     const bool more = block + WARPS < lastBlock;
@@ -73,7 +73,7 @@ __device__ __forceinline__ void attend(const T* queries, int headCount, float sc
 #pragma unroll
         for (int i = 0; i < 4; i++) acc[m][i] *= shrink[i % 2];
     }
-    // Slots outside of the part may hold anything, and 0 times NaN is no 0.
+    // Slots outside the part may hold anything, and 0 times NaN is NaN.
     if (base < part.first || base + BLOCK_SIZE > part.end) {
 #pragma unroll
       for (int p = 0; p < 4; p++) {

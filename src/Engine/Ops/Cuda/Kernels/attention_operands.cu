@@ -1,7 +1,7 @@
-// Keys and values of 16-bit elements for the walk on tensor cores, as they stand in memory: 16 bytes an access.
-#define QUADS (HEAD_DIM / 32)       // accesses of a key, for each of the 4 lanes that share it
-#define CHUNKS (HEAD_DIM / 64)      // accesses of a value, for each of the 8 lanes that share it
-#define OUT_SCALE 1.f               // of what values give
+// Loads keys and values of 16-bit elements for attention_mma.cu, unchanged, with 16-byte accesses.
+#define QUADS (HEAD_DIM / 32)       // accesses to a key by each of the 4 lanes that share it
+#define CHUNKS (HEAD_DIM / 64)      // accesses to a value by each of the 8 lanes that share it
+#define OUT_SCALE 1.f               // values are not scaled down here
 
 union Quad {
   uint4 raw;
@@ -20,10 +20,10 @@ struct Values {
   Quad quads[4][CHUNKS];
 };
 
-// Which of a block's positions a lane's p-th value is of.
+// The position, within the block, of a lane's p-th value.
 __device__ __forceinline__ int valuePosition(int lane, int p) { return lane % 4 * 2 + p % 2 + p / 2 * 8; }
 
-// Zeros where there is no such head.
+// Heads from headCount on are loaded as zeros.
 __device__ __forceinline__ void loadQuery(const T* queries, int headCount, int lane, Query& query) {
 #pragma unroll
   for (int j = 0; j < QUADS; j++) {
@@ -59,16 +59,16 @@ __device__ __forceinline__ void multiplyKeys(const Keys& keys, const Query& quer
   }
 }
 
-// Makes nothing of the p-th position.
+// Zeroes the values of the p-th position.
 __device__ __forceinline__ void blank(Values& values, int p) {
 #pragma unroll
   for (int c = 0; c < CHUNKS; c++) values.quads[p][c].raw = {0, 0, 0, 0};
 }
 
-// What all tiles need.
+// Preparation shared by all tiles: none is needed here.
 __device__ __forceinline__ void prepare(Values& values) {}
 
-// Tile m of Vᵀ: row i is dimension 2 m of lane group i, row i + 8 the one after.
+// Tile m of Vᵀ: row i is dimension 2 m of lane group i; row i + 8 is the next dimension.
 __device__ __forceinline__ void tileOf(const Values& values, int m, u32* tile) {
   u32 word[4];
 #pragma unroll

@@ -1,8 +1,8 @@
-// Keys and values of 8-bit floats for the walk on tensor cores, widened to the type of the queries on the way: their bits moved to where an exponent
-// of 8 or 5 bits has them, and its other bias mended by a product, which is exact. Scores are multiplied by their keys' scales. The product that
-// mends a value multiplies by its scale, too; the largest power of two has no room in that, so values come out OUT_SCALE times too small.
-#define KEY_QUADS (HEAD_DIM / 64)   // 16-byte accesses of a key, for each of the 4 lanes that share it
-#define VALUE_WORDS (HEAD_DIM / 32) // of a value, for each of the 8 lanes that share it: one access
+// Loads keys and values of 8-bit floats for attention_mma.cu and widens them to the type of the queries: the bits are moved to where a format with an
+// exponent of 8 or 5 bits has them, and an exact multiplication corrects the exponent's bias. Scores are multiplied by their keys' scales. For values
+// the correcting factor includes the scale. With the largest scales that factor would overflow, so values come out OUT_SCALE times too small.
+#define KEY_QUADS (HEAD_DIM / 64)   // 16-byte accesses to a key by each of the 4 lanes that share it
+#define VALUE_WORDS (HEAD_DIM / 32) // of a value in each of the 8 lanes that share it: one access
 
 union Quad {
   uint4 raw;
@@ -18,7 +18,7 @@ union Access {
   u32 word[VALUE_WORDS];
 };
 
-// Of every four dimensions the even ones, and the odd ones, as bytes of a word are widened.
+// The even and the odd ones of every four dimensions, matching the way in which the bytes of a word are widened.
 struct Query {
   u32 even[KEY_QUADS * 4], odd[KEY_QUADS * 4];
 };
@@ -30,13 +30,13 @@ struct Keys {
 
 struct Values {
   Access positions[4];
-  u32 scales[2]; // of two adjacent positions each: two bytes, and once prepared two factors
+  u32 scales[2]; // each for two adjacent positions: two bytes, and after prepare two factors
 };
 
-// Which of a block's positions a lane's p-th value is of.
+// The position, within the block, of a lane's p-th value.
 __device__ __forceinline__ int valuePosition(int lane, int p) { return lane % 4 * 2 + p % 2 + p / 2 * 8; }
 
-// Zeros where there is no such head.
+// Heads from headCount on are loaded as zeros.
 __device__ __forceinline__ void loadQuery(const T* queries, int headCount, int lane, Query& query) {
 #pragma unroll
   for (int i = 0; i < KEY_QUADS * 2; i++) { // eight dimensions
@@ -72,7 +72,7 @@ __device__ __forceinline__ void loadValues(const Part& part, int block, int lane
   for (int h = 0; h < 2; h++) values.scales[h] = __ldcg((const u16*)(scales + valuePosition(lane, 2 * h)));
 }
 
-// scores += K Qᵀ, where they are 0.
+// scores += K Qᵀ; scores must be 0 before.
 __device__ __forceinline__ void multiplyKeys(const Keys& keys, const Query& query, float* scores) {
 #pragma unroll
   for (int i = 0; i < KEY_QUADS * 4; i++) {
@@ -84,10 +84,10 @@ __device__ __forceinline__ void multiplyKeys(const Keys& keys, const Query& quer
   for (int i = 0; i < 4; i++) scores[i] *= scaleValue(keys.scales[i / 2]);
 }
 
-// Makes nothing of the p-th position: a scale of 0 does, since no element is NaN.
+// Zeroes the values of the p-th position: a scale of 0 is enough, since no element is NaN.
 __device__ __forceinline__ void blank(Values& values, int p) { values.scales[p / 2] &= p % 2 ? 0x00ffu : 0xff00u; }
 
-// What all tiles need.
+// Preparation shared by all tiles: turns the scales into factors.
 __device__ __forceinline__ void prepare(Values& values) {
 #pragma unroll
   for (int h = 0; h < 2; h++) {
@@ -96,11 +96,11 @@ __device__ __forceinline__ void prepare(Values& values) {
   }
 }
 
-// Tile m of Vᵀ: row i is dimension 2 m of lane group i, row i + 8 the one after.
+// Tile m of Vᵀ: row i is dimension 2 m of lane group i; row i + 8 is the next dimension.
 __device__ __forceinline__ void tileOf(const Values& values, int m, u32* tile) {
 #pragma unroll
   for (int h = 0; h < 2; h++) {
-    // Each dimension of both positions: the first one's in bytes 1 and 3, the second one's in bytes 0 and 2.
+    // Two dimensions of two positions: the first dimension in bytes 1 and 3, the second in bytes 0 and 2.
     const u32 x = __byte_perm(values.positions[2 * h].word[m / 2], values.positions[2 * h + 1].word[m / 2], m % 2 ? 0x6723 : 0x4501);
     tile[2 * h] = timesPair(movedOdd(x), values.scales[h]);
     tile[2 * h + 1] = timesPair(movedEven(x), values.scales[h]);

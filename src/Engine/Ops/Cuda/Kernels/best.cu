@@ -1,8 +1,8 @@
-// The best token of rows whose columns are split over ranks: each finds where its own columns are largest, and all of them together the best of
-// these. NaN is larger than all else, so that no rank's is lost, and the lowest column wins among equals.
+// The best token of rows whose columns are split over ranks: each rank finds the maximum of its own columns, and bestOfRanks picks the best of
+// these maxima. NaN counts as larger than anything, so that no rank's NaN is lost; among equals the lowest column wins.
 struct Maximum { float value, column; };
 
-// A number that grows with the value, above one that falls with the column: their largest is the answer. -0 equals 0.
+// The upper half grows with the value, the lower half falls with the column: the largest key is the best. -0 equals 0.
 __device__ __forceinline__ u64 keyOf(float value, int column) {
   const u32 bits = __float_as_uint(value + 0.0f);
   const u32 order = value != value ? 0xffffffffu : bits >> 31 ? ~bits : bits | 0x80000000u;
@@ -11,7 +11,7 @@ __device__ __forceinline__ u64 keyOf(float value, int column) {
 
 __device__ __forceinline__ u64 larger(u64 a, u64 b) { return a > b ? a : b; }
 
-// out: [rows] of logits [rows, width], of which first columns stand before. One block of 32 warps a row.
+// logits: [rows, width], a rank's share of the columns, which begins at column first; out: [rows]. One block of 32 warps per row.
 extern "C" __global__ void __launch_bounds__(WARP * WARP) rowMaxima(const T* logits, Maximum* out, int width, int first) {
   __shared__ u64 best[WARP];
   launchDependents();
@@ -39,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(WARP * WARP) rowMaxima(const T* log
   out[blockIdx.x] = {toFloat(row[column]), (float)(first + column)};
 }
 
-// ids: [rows] of maxima [ranks, rows]; -1 where the best is not finite. One thread a row.
+// maxima: [ranks, rows]; ids: [rows], -1 where the best value is not finite. One thread per row.
 extern "C" __global__ void bestOfRanks(const Maximum* maxima, int* ids, int rows, int ranks) {
   launchDependents();
   waitForPrevious();

@@ -1,17 +1,17 @@
-// y = x Wᵀ of 8-bit floats (e4m3) for many rows on Hopper. The copy engine brings both operands: tiles of 64 rows of x as quantiseTiles
-// lays them out, and W by tensor maps. Four threads ask for them; GROUPS (2 or 3) warpgroups multiply, tiles of x in turn, by the same 128
-// outputs. Every 128 inputs the sums are scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv
-// 2412.19437, 3.3.2); meanwhile another warpgroup multiplies.
-// Blocks stay, and take one item after the other: up to TILES (one or two for each warpgroup) tiles of rows of one matrix. STAGES are on
-// their way.
+// y = x Wᵀ of 8-bit floats (e4m3) for many rows on Hopper. The copy engine loads both operands: tiles of 64 rows of x as quantiseTiles
+// lays them out, and W by tensor maps. Four threads issue the copies; GROUPS (2 or 3) warpgroups take turns at the tiles of x and multiply
+// them by the same 128 outputs. After every 128 inputs the sums are scaled and added in float32, since tensor cores add 8-bit products with
+// fewer bits (arXiv 2412.19437, 3.3.2); meanwhile another warpgroup multiplies.
+// Blocks are persistent and process one item after another: up to TILES tiles (one or two for each warpgroup) of rows of one matrix. Up to
+// STAGES stages are in flight.
 // GATED, ADD, ROWS: product.cu; gates and ups of the same outputs are in one block. grid (any), (GROUPS + 1) * 128 threads.
 #define ROWS_OF_TILE 64
-#define INPUTS 128                  // of a chunk: they share a scale
+#define INPUTS 128                  // of a chunk; they share a scale
 #define WEIGHT_BYTES (NR * INPUTS)
 #define TILE_BYTES (ROWS_OF_TILE * INPUTS)
 #define STAGE_BYTES (WEIGHT_BYTES + TILES * TILE_BYTES)
 #define SCALE_BYTES (ROWS_OF_TILE * 4)
-#define PRODUCERS 4                 // warps that ask: one for the matrix, and the others for every third tile each
+#define PRODUCERS 4                 // warps that issue copies: one for the matrix, and each of the other three for every third tile
 #define ASKED ((TILES + PRODUCERS - 2) / (PRODUCERS - 1))
 #define OWNED (GATED ? NR / 2 : NR)
 #define OWN_TILES (TILES / GROUPS)  // of a warpgroup
@@ -24,19 +24,19 @@
 #define CONSUMER_REGISTERS "160"
 #endif
 
-// Brings 64 rows of a matrix, from a row and a column on; rows beyond its end are zeros.
+// Copies 64 rows of a matrix, starting at the given row and column; rows beyond its end become zeros.
 __device__ __forceinline__ void copyBox(u32 to, u64 map, int column, int row, u32 barrier) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
                :: "r"(to), "l"(map), "r"(column), "r"(row), "r"(barrier) : "memory");
 }
 
-// Brings contiguous bytes.
+// Copies contiguous bytes.
 __device__ __forceinline__ void copyBytes(u32 to, const void* from, int bytes, u32 barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
                :: "r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
 }
 
-// What the copy engine has brought; neither moved nor left out.
+// Reads a float that the copy engine has written; volatile, so the compiler neither moves nor removes the read.
 __device__ __forceinline__ float sharedFloat(u32 address) {
   float value;
   asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(address));
@@ -45,10 +45,10 @@ __device__ __forceinline__ float sharedFloat(u32 address) {
 
 // What a block computes next: tiles of rows of one matrix by some outputs.
 struct Item {
-  int matrix, row, tile, tiles, output; // row, output: the first one; row of the matrix' own, tile of all
+  int matrix, row, tile, tiles, output; // row, tile, output: the first one; row counts within the matrix, tile over all matrices
 };
 
-// Four lanes have two elements each of four packs of eight: each gets one pack whole; and what has packs gets its elements of each.
+// Four lanes hold two elements each of four packs of eight. Afterwards each lane holds one whole pack. The same exchange is its own inverse.
 __device__ __forceinline__ void exchange(const u32 (&mine)[4], u32 (&theirs)[4]) {
   const int lane = threadIdx.x % 4;
 #pragma unroll
@@ -63,15 +63,15 @@ __device__ __forceinline__ void exchange(const u32 (&mine)[4], u32 (&theirs)[4])
   }
 }
 
-// maps: [matrices] tensor maps of boxes of 64 rows and INPUTS inputs. scales, scaleRows, scaleColumns: as in skinny.cu, scales by address;
-// each of their columns is of INPUTS inputs, and the outputs of half a block share a row of them. x: [tiles, inputs / INPUTS, TILE_BYTES],
-// xScales: [tiles, inputs / INPUTS, 64], of quantiseTiles. rows: of x, where ROWS is 0. items, starts, order: of experts.cu. inputs: a
-// multiple of INPUTS; outputs: of 8 (of 16 where GATED).
+// maps: [matrices] tensor maps of boxes of 64 rows and INPUTS inputs. scales, scaleRows, scaleColumns: as in skinny.cu, but scales holds
+// addresses; each scale column covers INPUTS inputs, and the outputs of half a block share a scale row. x: [tiles, inputs / INPUTS,
+// TILE_BYTES] and xScales: [tiles, inputs / INPUTS, 64], both from quantiseTiles. rows: of x, where ROWS is 0. items, starts, order: from
+// experts.cu. inputs: a multiple of INPUTS; outputs: a multiple of 8 (of 16 where GATED).
 extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts(
     u64 maps, const u64* scales, const int* scaleRows, int scaleColumns, const T* bias, const u8* x, const float* xScales, T* y, int rows, int outputs, int inputs, int yStride, const int4* items, const int* starts, const int* order) {
   DYNAMIC_SHARED(memory);
   __shared__ u64 barriers[2 * STAGES];
-  __shared__ float2 weightScalesOf[STAGES]; // of the first half of the outputs and of the second
+  __shared__ float2 weightScalesOf[STAGES]; // for the first and for the second half of the outputs
   const u32 stages = kept(sharedAddress(memory) + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES);
   const u32 full = kept(sharedAddress(barriers)), empty = full + STAGES * 8, scalesAt = stages + STAGES * STAGE_BYTES;
   const u32 weightScalesAt = sharedAddress(weightScalesOf);
@@ -92,7 +92,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
 #else
   const int total = items[0].x * across;
 #endif
-  // Those who share a matrix' block of outputs, or an expert's rows, run at the same time.
+  // Items that share a matrix's block of outputs, or an expert's rows, run at the same time.
   auto itemAt = [&](int i) {
     Item item;
 #if ROWS == 0
@@ -122,13 +122,13 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
       for (int i = blockIdx.x; i < total; i += gridDim.x) {
         const Item item = itemAt(i);
         const u64 map = maps + (u64)item.matrix * 128;
-        // The host wrote it, where another may have lain before.
+        // The host wrote this map, possibly over an older one.
         if (warp == 0) asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" :: "l"(map) : "memory");
         const int first = warp == 0 ? TILES : warp - 1, tiles = max(0, item.tiles - first + PRODUCERS - 2) / (PRODUCERS - 1);
         const u8* from = x + (u64)(item.tile + first) * chunks * TILE_BYTES;
         const float* scalesFrom = xScales + (u64)(item.tile + first) * chunks * ROWS_OF_TILE;
         const int bytes = warp == 0 ? WEIGHT_BYTES : tiles * (TILE_BYTES + SCALE_BYTES);
-        // Read here, ahead of the others: each chunk would wait for memory there.
+        // Read here, one chunk ahead: the multiplying warpgroups would wait for memory in every chunk.
         const float* weightScales[2];
         float next[2];
 #pragma unroll
@@ -169,11 +169,11 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
     }
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 " CONSUMER_REGISTERS ";");
-    const int ownRow = threadIdx.x % 128 / WARP * 16 + lane / 4; // of a tile; the other one is 8 further
+    const int ownRow = threadIdx.x % 128 / WARP * 16 + lane / 4; // first of the thread's two rows of a tile; the second is 8 further
     const u32 firstWeight = operandLow(stages), firstRows = operandLow(stages + WEIGHT_BYTES + group * TILE_BYTES);
     const int asking = kept(min(4, chunks - 1));
-    // What all threads have in common is moved to registers of all at once, which would wait for memory here: so each lane asks for a part
-    // of it.
+    // The compiler moves values that all threads share to uniform registers, which would wait for memory here. So each lane loads a part of
+    // them instead.
 #if ROWS
     auto entryOf = [&](int i) { return ((const int*)(items + 1 + min(i, total - 1) / across))[min(lane, 3)]; };
     int entry = entryOf(blockIdx.x);
@@ -183,8 +183,8 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
 #if ROWS
       const Item item = {__shfl_sync(FULL_MASK, entry, 0), __shfl_sync(FULL_MASK, entry, 1), __shfl_sync(FULL_MASK, entry, 2),
                          __shfl_sync(FULL_MASK, entry, 3), i % across * OWNED};
-      entry = entryOf(i + gridDim.x); // comes while this one is multiplied
-      const int bounds = starts[item.matrix + min(lane, 1)]; // of the matrix' rows: the first, and the end
+      entry = entryOf(i + gridDim.x); // loads while this item is multiplied
+      const int bounds = starts[item.matrix + min(lane, 1)]; // of the matrix's rows: the first, and the end
 #else
       const Item item = itemAt(i);
 #endif
@@ -198,7 +198,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
         const u32 weightAt = firstWeight + stage * (STAGE_BYTES >> 4), rowsAt = firstRows + stage * (STAGE_BYTES >> 4), barrier = empty + stage * 8;
         float ofRows[2], ofWeights[2];
 #if ROWS == 2
-        // What the end of the item would wait for is asked for while it is multiplied.
+        // Loaded while the item is multiplied, so that the end of the item does not wait for it.
         if (c == asking) {
           const int first = __shfl_sync(FULL_MASK, bounds, 0), end = __shfl_sync(FULL_MASK, bounds, 1);
 #pragma unroll
@@ -253,7 +253,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
 #pragma unroll
       for (int t = 0; t < OWN_TILES; t++) {
         if (t >= own) break;
-        T* target[2]; // of this lane's pack of the first 32 results; null: there is no such row
+        T* target[2]; // of this lane's pack of the first 32 results; null if the row does not exist
 #pragma unroll
         for (int h = 0; h < 2; h++) {
           const int r = item.row + (group + t * GROUPS) * ROWS_OF_TILE + ownRow + h * 8;
@@ -266,7 +266,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
         }
         auto isWanted = [&](int h, int p) { return target[h] && item.output + p * 32 + lane % 4 * 8 < count; };
 #if ADD
-        uint4 before[2][OWNED / 32]; // all on their way at once
+        uint4 before[2][OWNED / 32]; // all loads in flight at once
 #pragma unroll
         for (int h = 0; h < 2; h++)
 #pragma unroll

@@ -1,4 +1,4 @@
-// Prepended to every kernel source. TYPE: 0 float32, 1 bfloat16, 2 float16. No headers: NVRTC alone must be enough.
+// Prepended to every kernel source. TYPE: 0 float32, 1 bfloat16, 2 float16. Includes no headers: NVRTC alone must be enough.
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -31,15 +31,15 @@ union Pack16 {
   T element[PACK];
 };
 
-// Lets the kernel after this one in the stream start its prologue as soon as there is room for it. That kernel's own wait is for the
-// end of this one, so what follows the wait is in order however early this comes.
+// Lets the next kernel in the stream start its prologue as soon as there is room for it. The next kernel's waitForPrevious waits for
+// the end of this one, so whatever follows that wait is in order, however early this kernel calls launchDependents.
 __device__ __forceinline__ void launchDependents() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
 #endif
 }
 
-// Waits for the kernel before in the stream. Nothing that another kernel writes may be read, and nothing may be written, before it.
+// Waits for the previous kernel in the stream. Before this call a kernel may not read what another one writes, nor write anything.
 __device__ __forceinline__ void waitForPrevious() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

@@ -1,7 +1,7 @@
-// What min_p, top_k and top_p leave of a row, without sorting: the tokens above a threshold, and of those equal to it the ones up to an id.
-// Values are read as unsigned keys of the same order and resolved 11, 11 and 10 bits at a time. Weights are added in fixed point, so that
-// the order of the additions does not matter. top_k keeps all that equal the k-th; top_p the smallest set of the largest values whose weights
-// reach the target, lower ids first among equals. One block a row.
+// Finds what min_p, top_k and top_p keep of a row, without sorting: all tokens above a threshold, and of those equal to it the ones up to an
+// id. Values are read as unsigned keys of the same order and resolved 11, 11 and 10 bits at a time. Weights are added in fixed point, so that
+// the order of the additions does not matter. top_k keeps every token equal to the k-th. top_p keeps the smallest set of the largest values
+// whose weights reach the target, lower ids first among equals. One block per row.
 #define THREADS 1024
 #define WARPS (THREADS / WARP)
 #define BINS 2048
@@ -33,12 +33,12 @@ __device__ __forceinline__ u64 blockTotal(u64 x, u64* scratch) {
   return sum;
 }
 
-// Finds the bin, from the highest down, in which the running sum (from before on) reaches target; the last filled one where none does.
-// Every thread gets it; before becomes the sum above that bin. Two bins a thread.
+// Finds the bin, from the highest down, in which the running sum, starting at before, reaches target; if none does, the last non-empty bin.
+// Every thread gets the bin; before becomes the sum above it. Two bins per thread.
 __device__ __forceinline__ int reach(const u64* bins, u64 target, u64& before, u64* scratch) {
   __shared__ int found;
   __shared__ u64 above;
-  // Thread t looks at the bins 2047 - 2 t and 2046 - 2 t.
+  // Thread t handles the bins 2047 - 2 t and 2046 - 2 t.
   const int high = BINS - 1 - 2 * threadIdx.x;
   const u64 first = bins[high], second = bins[high - 1];
   u64 sum = first + second;
@@ -76,8 +76,8 @@ __device__ __forceinline__ int reach(const u64* bins, u64 target, u64& before, u
   return found;
 }
 
-// The largest key at which the sums of counts (or of weights, where weighted) of all from it on reach target, among keys of at least least.
-// before: what is above that key.
+// The largest key k, among keys of at least least, for which the elements with keys of at least k add up to target: by count, or by weight
+// where weighted. before: the sum of the elements above that key.
 __device__ __forceinline__ u32 select(const T* row, int width, u32 least, bool weighted, float top, float scale, u64 target, u64& before, u64* bins, u64* scratch) {
   u32 prefix = 0;
   before = 0;
@@ -145,7 +145,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) cutRows(const T* logits, c
     __syncthreads();
     for (int w = 0; w < WARPS; w++) top = fmaxf(top, tops[w]);
   }
-  // Rows without a finite logit are refused by sampleRows.
+  // sampleRows refuses rows without a finite logit.
   if (cuts_ && top > NEGATIVE_INFINITY) {
     const float scale = (float)draw.inverseTemperature;
     u64 before;

@@ -1,4 +1,4 @@
-// How one row's token is chosen, as the host lays it out, and what the rules about the likeliest tokens leave of the row.
+// Draw: how one row's token is chosen, in the host's layout. Cut: what min_p, top_k and top_p keep of the row (cut.cu).
 struct Draw {
   double uniform, inverseTemperature, topP, minPOffset;
   int topK;

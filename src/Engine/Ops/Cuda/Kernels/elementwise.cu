@@ -1,4 +1,4 @@
-// out[r] = table[rows[r]]: embedding lookup, and the choice of rows of a matrix. A row -1 - s stands for sampled[s]. One block a row.
+// out[r] = table[rows[r]]: embedding lookup, and selecting rows of a matrix. A row -1 - s stands for sampled[s]. One block per row.
 extern "C" __global__ void gatherRows(const T* table, const int* rows, const int* sampled, T* out, int width, int tableRows) {
   launchDependents();
   waitForPrevious();
@@ -14,7 +14,7 @@ extern "C" __global__ void gatherRows(const T* table, const int* rows, const int
   }
 }
 
-// As gatherRows, of a table that begins at row first of a larger one; zeros for what is outside of it. One block a row.
+// As gatherRows, for a table that begins at row first of a larger one; rows outside it become zeros. One block per row.
 extern "C" __global__ void gatherShard(const T* table, const int* rows, const int* sampled, T* out, int width, int tableRows, int first) {
   launchDependents();
   waitForPrevious();
@@ -27,7 +27,7 @@ extern "C" __global__ void gatherShard(const T* table, const int* rows, const in
   for (int i = threadIdx.x; i < width; i += blockDim.x) target[i] = isHere ? source[i] : fromFloat(0);
 }
 
-// out = x / rms(x) * weight, one block a row. x: [rows, width], whose rows stand stride elements apart; out: without gaps.
+// out = x / rms(x) * weight, one block per row. x: [rows, width], rows stride elements apart; out: contiguous.
 extern "C" __global__ void rmsNorm(const T* x, int stride, const T* weight, T* out, int width, float epsilon) {
   __shared__ float scratch[WARP];
   launchDependents();
@@ -61,7 +61,7 @@ extern "C" __global__ void rmsNorm(const T* x, int stride, const T* weight, T* o
   }
 }
 
-// RMSNorm of single heads inside a fused projection, in place. One warp a head: grid (tokens, heads), block 32.
+// RMSNorm of single heads inside a fused projection, in place. One warp per head: grid (tokens, heads), block 32.
 extern "C" __global__ void rmsNormHeads(T* qkv, const T* weight, int rowWidth, int firstColumn, int headDim, float epsilon) {
   launchDependents();
   waitForPrevious();
@@ -98,8 +98,8 @@ extern "C" __global__ void siluAndMul(const T* gateUp, T* out, int width) {
   }
 }
 
-// Rotates queries and keys of [q | k | v] in place (halves convention) and stores keys and values at their slots; a negative slot
-// is not stored. One block a token. cos, sin: [rows, headDim / 2] float32. keys, values: [slots, kvHeads, headDim].
+// Rotates queries and keys of [q | k | v] in place (halves convention) and stores keys and values at their slots; tokens with a negative
+// slot are not stored. One block per token. cos, sin: [rows, headDim / 2] float32. keys, values: [slots, kvHeads, headDim].
 extern "C" __global__ void rotaryAndCache(T* qkv, const float* cosines, const float* sines, const int* rotaryRows, const int* slots,
                                           T* keys, T* values, int heads, int kvHeads, int headDim) {
   launchDependents();
@@ -127,7 +127,7 @@ extern "C" __global__ void rotaryAndCache(T* qkv, const float* cosines, const fl
   for (int i = threadIdx.x; i < kvHeads * headDim; i += blockDim.x) values[target + i] = value[i];
 }
 
-// Keys and values of whole sequences, out of their blocks into one run. One block a position: grid (longest, sequences).
+// Copies keys and values of whole sequences from their blocks into contiguous rows. One block per position: grid (longest, sequences).
 // starts: [sequences + 1] first row of each sequence in the result. tableStarts: [sequences].
 extern "C" __global__ void gatherCache(const T* keys, const T* values, T* outKeys, T* outValues, const int* starts, const int* tableStarts,
                                        const int* tables, int width) {
@@ -150,8 +150,8 @@ extern "C" __global__ void gatherCache(const T* keys, const T* values, T* outKey
   }
 }
 
-// The last elements of each row, width (a multiple of PACK) of them, become those of the row with its number in each of heads: rows [count,
-// rowWidth], keys [heads, keyRows, keyWidth]. grid (count · width / PACK threads, any).
+// Copies the last width elements (a multiple of PACK) of row i to the end of row i of every head. rows: [count, rowWidth]; keys: [heads,
+// keyRows, keyWidth]. grid (count · width / PACK threads, any).
 extern "C" __global__ void spreadLast(const T* rows, T* keys, int count, int rowWidth, int keyRows, int keyWidth, int width, int heads) {
   launchDependents();
   waitForPrevious();

@@ -1,9 +1,9 @@
-// Elements that a thread takes at once, and how many times it does.
+// VECTOR: elements that a thread processes at once; ROUNDS: how many times it does so.
 #ifdef WIDTH
 #define VECTOR (WIDTH % PACK == 0 ? PACK : 1)
 #define ROUNDS ((WIDTH + VECTOR * THREADS - 1) / (VECTOR * THREADS))
 
-// out = layer norm of x + residual, with a weight and a bias; one block of THREADS a row, which stays in registers. x, residual, out: [rows, WIDTH]; out may be any of them.
+// out = layer norm of x + residual, with a weight and a bias. One block of THREADS per row; the row stays in registers. x, residual, out: [rows, WIDTH]; out may be either.
 extern "C" __global__ void addLayerNorm(const T* x, const T* residual, const T* weight, const T* bias, T* out, float epsilon) {
   __shared__ float scratch[WARP];
   launchDependents();
@@ -64,10 +64,10 @@ __device__ __forceinline__ T geluOf(T x) {
   return fromFloat(fmaf(half, erff(value * 0.70710678f), half));
 }
 
-// Packs of a thread, all loaded before the first is used.
+// Packs per thread, all loaded before the first is used.
 #define DEPTH 4
 
-// x = gelu(x), the exact one (by the error function), in place. Blocks take DEPTH packs a thread, one block's width apart; the first block also takes what is left of a pack.
+// x = gelu(x), exact (with the error function), in place. A thread processes DEPTH packs, blockDim.x packs apart; the first block also processes the incomplete last pack.
 extern "C" __global__ void gelu(T* x, u64 count) {
   launchDependents();
   waitForPrevious();

@@ -1,11 +1,9 @@
-// Sums or gathers messages of any size in chunks: a rank lays its chunk out in its own memory, says so to the others, and reads
-// theirs. A block works
-// with the same block of every other rank alone. Two chunks of a block take turns: whoever says that chunk n is there has read chunk n
-// - 1 of all.
-// RANKS; RANK: this one; GRID: largest grid; CHUNK_BYTES: largest chunk; ADD: target += sum; GATHER: target [rows][total] = the parts
-// side by side, else
-// part = sum. SCATTER: of the sum the elements from width on, ownWidth of them, are this rank's alone, and target begins with them. PACKED: counts and
-// (GATHER, SCATTER) widths are whole packs of 16 bytes.
+// Sums or gathers messages of any size in chunks: a rank writes its chunk to its own memory, signals the other ranks, and reads their
+// chunks. A block works only with the same block of every other rank. A block's two chunk buffers alternate: a rank that signals chunk n
+// has read chunk n - 1 of all ranks.
+// RANKS; RANK: this rank; GRID: largest grid; CHUNK_BYTES: largest chunk; ADD: target += sum; GATHER: target [rows][total] = the parts
+// side by side, else part = sum. SCATTER: of the sum, only ownWidth elements from element width on belong to this rank; they are written to the
+// beginning of target. PACKED: counts and (GATHER, SCATTER) widths are whole packs of 16 bytes.
 #if PACKED
 typedef Pack16 Unit;
 #define UNIT PACK
@@ -20,11 +18,9 @@ __device__ __forceinline__ Unit loadPeerUnit(const T* p) { return {{loadPeer(p)}
 __device__ __forceinline__ void storeUnit(T* p, Unit unit) { *p = unit.element[0]; }
 #endif
 
-// stages: [RANKS] where each rank's chunks begin: [GRID][2][CHUNK_BYTES]. arrivals: [RANKS] where each rank's counts begin:
-// [GRID][RANKS], the
-// number of the last chunk that a peer has laid out. chunks: [GRID] numbers of the own. count: elements of part. GATHER: a rank has
-// ownWidth columns of
-// total, width unless it is the last; count is that of full widths.
+// stages: [RANKS] addresses of the ranks' chunks, [GRID][2][CHUNK_BYTES]. arrivals: [RANKS] addresses of the ranks' counts,
+// [GRID][RANKS]: the number of the last chunk that a peer has written. chunks: [GRID] number of this rank's last chunk. count: elements
+// of part. GATHER: a rank has ownWidth of the total columns, which is width except on the last rank; count assumes full widths.
 extern "C" __global__ void __launch_bounds__(512) exchange(T* part, T* target, const u64* stages, const u64* arrivals, u32* chunks, const u32* abort,
                                                            int count, int width, int ownWidth, int total, int chunk) {
   __shared__ int dead;
@@ -99,7 +95,7 @@ extern "C" __global__ void __launch_bounds__(512) exchange(T* part, T* target, c
     }
   }
 
-  // As in allReduce: not before the peers were there.
+  // As in allReduce: only after all peers have arrived.
   launchDependents();
   __syncthreads();
   if (threadIdx.x == 0) chunks[blockIdx.x] = number;

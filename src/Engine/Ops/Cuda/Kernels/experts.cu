@@ -1,9 +1,9 @@
-// What lies between the products of all experts of a step; no count comes back to the host. Compiled for EXPERTS and PER_TOKEN.
+// The kernels between the products of all experts of a step. No count has to return to the host. Compiled for EXPERTS and PER_TOKEN.
 
-// Of experts that change ranks: the place on this rank of the expert of each assignment, or -1 where another rank computes the token.
-// table: [experts of the layer][width]: how many ranks hold an expert, then for each of them its number and, of this rank, the place; the
-// rank (token modulo how many) computes the token. ids, places: [assignments]. loads: [experts of the layer] and usage: [ranks],
-// assignments of each, counted up. A thread an assignment.
+// For experts that change ranks: maps the expert of each assignment to its place on this rank, or to -1 if another rank computes the token.
+// table: [experts of the layer][width]: how many ranks hold the expert, then for each of these ranks its number and, for this rank, the
+// expert's place. The rank with index (token modulo their number) computes the token. ids, places: [assignments]. loads: [experts of the
+// layer] and usage: [ranks]: incremented for each assignment. One thread per assignment.
 extern "C" __global__ void placeChoices(const int* ids, int assignments, const int* table, int width, int rank, int* places, u64* loads, u64* usage) {
   launchDependents();
   waitForPrevious();
@@ -23,9 +23,9 @@ extern "C" __global__ void placeChoices(const int* ids, int assignments, const i
 
 #define SORT_BLOCKS 32
 #define SORT_WARPS 16
-#define AHEAD 4                     // reads of a warp on their way at once
+#define AHEAD 4                     // reads of a warp in flight at once
 
-// Assignments of a warp that have the same expert: which lanes, and how many of them come before this one. In range: whether the expert counts.
+// Assignments of a warp with the same expert: their lanes, and how many come before this one. inRange: whether the expert is within [begin, end).
 struct Same {
   u32 lanes;
   int before;
@@ -40,7 +40,7 @@ __device__ __forceinline__ Same sameOf(int id, int begin, int end) {
   return same;
 }
 
-// The tiles of rowsOfTile rows that experts have, in their order: expert, and which of its tiles; then -1. For one warp.
+// Lists the experts' tiles of rowsOfTile rows, in the order of the experts: {expert, which of its tiles}; then -1. Called by one warp.
 __device__ __forceinline__ void writeTiles(const int* starts, int rowsOfTile, int2* tiles, int maxTiles) {
   const int lane = threadIdx.x % WARP;
   int place = 0;
@@ -58,11 +58,11 @@ __device__ __forceinline__ void writeTiles(const int* starts, int rowsOfTile, in
   for (int i = place + lane; i < maxTiles; i += WARP) tiles[i] = {-1, 0};
 }
 
-// Assignments (a token's i-th expert is assignment token · PER_TOKEN + i) by expert, in the order of the tokens. Experts first to first +
-// EXPERTS are this rank's; the others' assignments are left out, and so is -1. ids: [assignments]. starts: [EXPERTS + 1], order:
-// [assignments], active: [EXPERTS] those with assignments, then -1. A block has its share of the experts; with several (SORT_BLOCKS),
-// active is every expert's own number, and the tiles (of writeTiles) are listed by listTiles. usage: [total] or null, assignments of each
-// of the layer's experts since it was set to 0, whichever rank has them. 512 threads.
+// Sorts assignments by expert, within an expert in the order of the tokens; a token's i-th expert is assignment token · PER_TOKEN + i. This
+// rank has experts first to first + EXPERTS; assignments of other experts, and of -1, are left out. ids: [assignments]. starts: [EXPERTS + 1];
+// order: [assignments]; active: [EXPERTS], the experts with assignments, then -1. Each block sorts its share of the experts. With several
+// blocks (SORT_BLOCKS) active lists every expert, and listTiles lists the tiles (of writeTiles). usage: [total] or null: assignments of each
+// of the layer's experts, on any rank, since it was set to 0. 512 threads.
 extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, int assignments, int first, int* starts, int* order, int* active,
                                                                int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
   // With several blocks, warps share the assignments; otherwise the experts.
@@ -77,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
   const int parts = blocks > 1 ? SORT_WARPS : 1, part = warp % parts, groups = SORT_WARPS / parts, group = warp / parts;
   const int perGroup = (to - from + groups - 1) / groups, begin = min(to, from + group * perGroup), end = min(to, begin + perGroup);
   const int perPart = (assignments + parts * WARP - 1) / (parts * WARP) * WARP, begun = part * perPart, last = min(assignments, begun + perPart);
-  int* own = counts + part * share - from; // of an expert, in this part
+  int* own = counts + part * share - from; // count of each expert in this part
   for (int e = begin + lane; e < end; e += WARP) own[e] = 0;
   __syncwarp();
   int before = 0; // assignments to experts of earlier blocks
@@ -101,7 +101,7 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
     for (int base = from; base < to; base += WARP) {
       const int e = base + lane;
       int count = 0;
-      // What earlier parts have comes first.
+      // Assignments of earlier parts come first.
       for (int p = 0; p < parts && e < to; p++) {
         int* of = counts + p * share - from + e;
         const int one = *of;
@@ -153,11 +153,11 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
 #define FEW 128
 #define FEW_THREADS 512
 
-// The same of at most FEW assignments, by counting what is below: one block.
+// As sortByExpert, for at most FEW assignments: each finds its place by counting those that come before it. One block.
 extern "C" __global__ void __launch_bounds__(FEW_THREADS) sortFew(const int* ids, int assignments, int first, int* starts, int* order, int* active,
                                                                   int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
-  __shared__ int own[FEW]; // the expert; EXPERTS: another rank's
-  __shared__ int4 seen[FEW]; // the expert, again if this is its first assignment (else EXPERTS), and its tiles
+  __shared__ int own[FEW]; // the expert; EXPERTS if another rank has it
+  __shared__ int4 seen[FEW]; // the expert, the expert again if this is its first assignment (else EXPERTS), and its number of tiles
   launchDependents();
   waitForPrevious();
   const int t = threadIdx.x;
@@ -214,8 +214,8 @@ extern "C" __global__ void listTiles(const int* starts, int rowsOfTile, int2* ti
   writeTiles(starts, rowsOfTile, tiles, maxTiles);
 }
 
-// For products of many rows: tiles of 64 rows (of writeTiles), and items of some tiles of one expert (bulk_products.cu): {how many}, then
-// {expert, the first row among the expert's, the first tile among all, tiles}. One warp.
+// For products of many rows: lists tiles of 64 rows (writeTiles) and items of up to tilesOfItem tiles of one expert (bulk_products.cu):
+// {number of items}, then {expert, first row within the expert, first tile among all, number of tiles}. One warp.
 extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTiles, int4* items, int tilesOfItem) {
   launchDependents();
   waitForPrevious();
@@ -243,9 +243,9 @@ extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTile
   if (lane == 0) items[0] = {place - 1, 0, 0, 0};
 }
 
-// y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice, then + shared[token],
-// all of it in float32; add: then + y[token], and only that is rounded. results: [assignments, width]; shared: [tokens, width] or null; y:
-// [tokens, width]. grid (tokens, parts of the width).
+// y[token] = Σ weight · result over the token's experts on this rank (first to first + EXPERTS), in the order in which they were chosen, then
+// + shared[token]; add: then + y[token]. All sums are in float32 and rounded once, at the end. results: [assignments, width]; shared: [tokens,
+// width] or null; y: [tokens, width]. grid (tokens, parts of the width).
 extern "C" __global__ void __launch_bounds__(128, 4) combine(
     const T* results, const int* ids, const float* weights, const T* shared, T* y, int width, int first, int add) {
   launchDependents();
@@ -253,7 +253,7 @@ extern "C" __global__ void __launch_bounds__(128, 4) combine(
   const u64 token = blockIdx.x;
   for (int pack = blockIdx.y * blockDim.x + threadIdx.x; pack < width / PACK; pack += gridDim.y * blockDim.x) {
     float sum[PACK] = {};
-    // All are asked for before the first is used: what no expert of this rank has written is read, too, and counts as nothing.
+    // All loads are issued before the first result is used. So results that no expert of this rank has written are read too, and ignored.
     Pack16 result[PER_TOKEN];
     float weight[PER_TOKEN];
     bool isOwn[PER_TOKEN];

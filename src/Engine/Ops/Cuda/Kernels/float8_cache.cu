@@ -1,9 +1,9 @@
-// What writes a cache of 8-bit floats, and what widens it for attention that reads 16-bit keys and values. Scales: [blocks, kvHeads, BLOCK_SIZE].
+// Kernels that write a cache of 8-bit floats, and that widen it for attention over 16-bit keys and values. Scales: [blocks, kvHeads, BLOCK_SIZE].
 #define HEADS_OF_BLOCK 4
 
-// Rotates queries and keys of [q | k | v] in place (halves convention) and stores keys and values at their slots as 8-bit floats; a negative slot
-// is not stored. One warp a head: grid (tokens, blocks of heads), block 32 * HEADS_OF_BLOCK. cos, sin: [rows, headDim / 2] float32.
-// keys, values: [slots, kvHeads, headDim].
+// Rotates queries and keys of [q | k | v] in place (halves convention) and stores keys and values at their slots as 8-bit floats; tokens with a
+// negative slot are not stored. One warp per head: grid (tokens, blocks of heads), block 32 * HEADS_OF_BLOCK. cos, sin: [rows, headDim / 2]
+// float32. keys, values: [slots, kvHeads, headDim].
 extern "C" __global__ void __launch_bounds__(WARP * HEADS_OF_BLOCK) rotaryAndStore(
     T* qkv, const float* cosines, const float* sines, const int* rotaryRows, const int* slots, u8* keys, u8* values, u8* keyScales,
     u8* valueScales, int heads, int kvHeads, int headDim) {
@@ -23,9 +23,9 @@ extern "C" __global__ void __launch_bounds__(WARP * HEADS_OF_BLOCK) rotaryAndSto
     }
   }
   if (head < heads || slot < 0) return;
-  __syncwarp(); // an element may be another lane's from here on
+  __syncwarp(); // from here on a lane may read elements that another lane wrote
 
-  // As bits of magnitudes, of which those of NaN are the largest.
+  // Compared as bits of magnitudes; the bits of NaN are the largest.
   u32 largest = 0;
   for (int d = lane; d < headDim; d += WARP) largest = max(largest, __float_as_uint(toFloat(row[d])) & 0x7fffffffu);
   largest = warpMax(largest);
@@ -42,7 +42,7 @@ union __align__(PACK) Bytes {
   u8 element[PACK];
 };
 
-// PACK adjacent elements of a head that share a scale.
+// Widens PACK adjacent elements of a head, which share a scale.
 __device__ __forceinline__ void widen(const u8* elements, float scale, T* target) {
   const Bytes bytes = *(const Bytes*)elements;
   Pack16 pack;
@@ -51,7 +51,7 @@ __device__ __forceinline__ void widen(const u8* elements, float scale, T* target
   *(uint4*)target = pack.raw;
 }
 
-// Keys and values of whole sequences, out of their blocks into one run, widened. One block a position: grid (longest, sequences).
+// Copies keys and values of whole sequences from their blocks into contiguous rows, widened. One block per position: grid (longest, sequences).
 // starts: [sequences + 1] first row of each sequence in the result. tableStarts: [sequences]. headDim: a multiple of PACK.
 extern "C" __global__ void gatherWidened(const u8* keys, const u8* values, const u8* keyScales, const u8* valueScales, T* outKeys, T* outValues,
                                          const int* starts, const int* tableStarts, const int* tables, int kvHeads, int headDim) {

@@ -1,9 +1,9 @@
-// y = W x for one to four rows of x: bound by the reading of W. A block owns OUTPUTS rows of W and splits the inputs over its threads, DEPTH
-// 16-byte streaming loads of each row in flight. The first of them are issued before the wait on the kernel before, so that the memory pipe
-// never drains between kernels (programmatic dependent launch).
+// y = W x for one to four rows of x: limited by the speed of reading W. A block owns OUTPUTS rows of W and splits the inputs over its threads,
+// with DEPTH 16-byte streaming loads of each row in flight. It issues the first loads before it waits for the previous kernel, so that the
+// memory pipe never drains between kernels (programmatic dependent launch).
 // ROWS: rows of x. PACKS: 16-byte packs of a row of W. NORM: x is RMS-normalised on the way in: y = rsqrt(mean(x²) + epsilon) · Σ W · (x · normWeight).
-// GATED: W holds gates above ups; y = silu(gate) · up. ROTARY: y is [q | k | v]; queries and keys are rotated (halves convention), keys
-// and values also stored at their slots. In both a block owns OUTPUTS / 2 pairs. ADD: the result is added to y.
+// GATED: W holds gates above ups; y = silu(gate) · up. ROTARY: y is [q | k | v]; queries and keys are rotated (halves convention), and keys
+// and values are also stored at their slots. With either a block owns OUTPUTS / 2 pairs. ADD: the result is added to y.
 #define WARPS (THREADS / WARP)
 #define ITERATIONS ((PACKS + THREADS - 1) / THREADS)
 #define PAIRED (GATED || ROTARY)
@@ -12,7 +12,7 @@
 #define HALF (HEAD_DIM / 2)
 #endif
 
-// The i-th result (or the first of the i-th pair), and how far the second of a pair is.
+// Column of the i-th result (or of the first of the i-th pair). secondOf: distance to the second of a pair.
 __device__ __forceinline__ int columnOf(int i) {
 #if ROTARY
   return i / HALF * HEAD_DIM + i % HALF;
@@ -38,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) gemv(const uint4* __restri
 #endif
 ) {
   launchDependents();
-  // The rows of W that this block owns; beyond the end the last one is read again and its result dropped.
+  // The rows of W that this block owns. Beyond the end it reads the last row again and drops the result.
   const int count = PAIRED ? outputs / 2 : outputs;
   const uint4* rows[OUTPUTS];
 #pragma unroll
@@ -133,7 +133,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) gemv(const uint4* __restri
   result = result / (1 + expf(-result)) * second;
 #endif
 #if ROTARY
-  // Rounded before they are rotated, as results of a projection of its own would be.
+  // Rounded before rotation, as the results of a separate projection would be.
   T* target = y + (u64)r * outputs + column;
   T a = fromFloat(result), b = fromFloat(second);
   const int head = index / HALF, d = index % HALF, slot = slots[r];

@@ -1,11 +1,11 @@
-// What latent attention (arXiv 2405.04434) does to a token's row and queries before it attends. Compiled for RANK, PLAIN, ROTARY and INTERLEAVED:
-// rotated pairs are adjacent elements, otherwise they lie half the rotated part apart.
+// What latent attention (arXiv 2405.04434) does to a token's row and queries before attention. Compiled for RANK, PLAIN, ROTARY and INTERLEAVED:
+// if set, rotated pairs are adjacent elements; otherwise they are half the rotated part apart.
 // CACHE_FP8: the row is stored as 8-bit floats with one scale (float8.cu).
 #define HALF (ROTARY / 2)
 #define ROW (RANK + ROTARY)
 #define THREADS 128
-#define OWN ((RANK + THREADS - 1) / THREADS)       // elements of a latent vector of a thread
-#define OWN_PAIRS ((HALF + THREADS - 1) / THREADS) // and of its rotated pairs
+#define OWN ((RANK + THREADS - 1) / THREADS)       // elements of a latent vector per thread
+#define OWN_PAIRS ((HALF + THREADS - 1) / THREADS) // rotated pairs per thread
 
 #if CACHE_FP8
 typedef u8 Cached;
@@ -17,7 +17,7 @@ __device__ __forceinline__ int firstOf(int pair) { return INTERLEAVED ? 2 * pair
 __device__ __forceinline__ int secondOf(int pair) { return INTERLEAVED ? 2 * pair + 1 : pair + HALF; }
 
 #if CACHE_FP8
-// Largest over the block; every thread gets it, and sees what others wrote to shared memory before. scratch: [WARP].
+// Maximum over the block. Every thread gets it, and then sees what others wrote to shared memory before. scratch: [WARP].
 __device__ __forceinline__ u32 blockMax(u32 x, u32* scratch) {
   x = warpMax(x);
   if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = x;
@@ -28,9 +28,10 @@ __device__ __forceinline__ u32 blockMax(u32 x, u32* scratch) {
 }
 #endif
 
-// queries: [tokens, heads, PLAIN + ROTARY], rotated in place. rows: [tokens, width], from column on a latent vector and the rotated part of
-// a key: normalised, rotated and stored at the token's slot of cache [slots, ROW], with CACHE_FP8 its scale at that of scales [slots]; a
-// negative slot is a padding row's. cosines, sines: [positions, HALF] float32. grid (tokens, 1 + blocks of heads), THREADS.
+// queries: [tokens, heads, PLAIN + ROTARY], rotated in place. rows: [tokens, width]; from column on a row has a latent vector and the rotated
+// part of a key. These are normalised, rotated and stored at the token's slot of cache [slots, ROW]; with CACHE_FP8 their scale goes to the
+// same slot of scales [slots]. A padding row has a negative slot. cosines, sines: [positions, HALF] float32. grid (tokens, 1 + blocks of
+// heads), THREADS.
 extern "C" __global__ void __launch_bounds__(THREADS) rotateAndStore(
     T* queries, const T* rows, int width, int column, const T* normWeight, float epsilon, const float* cosines, const float* sines,
     const int* rotaryRows, const int* slots, Cached* cache, u8* scales, int heads) {
@@ -39,7 +40,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) rotateAndStore(
   const int token = blockIdx.x;
   float factor[OWN];
   if (blockIdx.y == 0) {
-    // No kernel writes the weights: they come while the kernel before still runs.
+    // No kernel writes the weights, so they are loaded while the previous kernel still runs.
 #pragma unroll
     for (int i = 0; i < OWN; i++) factor[i] = i * THREADS + threadIdx.x < RANK ? toFloat(normWeight[i * THREADS + threadIdx.x]) : 0;
   }
@@ -80,7 +81,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) rotateAndStore(
   if (slot < 0) return;
   Cached* target = cache + (u64)slot * ROW;
 #if CACHE_FP8
-  // As bits of magnitudes, of which those of NaN are the largest.
+  // Compared as bits of magnitudes; the bits of NaN are the largest.
   __shared__ float values[ROW];
   u32 largest = 0;
 #define STORE(i, value) largest = max(largest, __float_as_uint(values[i] = value) & 0x7fffffffu)

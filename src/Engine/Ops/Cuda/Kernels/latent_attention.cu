@@ -1,8 +1,8 @@
 // Absorbed attention over a paged cache of latent vectors (multi-head latent attention, arXiv 2405.04434) on tensor cores. A block computes
-// one row (of a decode step, or any row of a prefill) for 16 heads, over a part of the context; how it is cut is in
-// latent_cut.cu. The four warps of a group exchange their parts of the scores through shared memory. What rows are is in
-// latent_operands.cu, or, for 8-bit floats, in latent_operands8.cu.
-#define EXCHANGED (WARPS * (TILE / 8) * WARP) // float4 of a group
+// one row (of a decode step, or any row of a prefill) for 16 heads, over a part of the context; latent_cut.cu describes how the work is
+// split. The four warps of a group exchange their parts of the scores through shared memory. The code that depends on the format of the
+// cached rows is in latent_operands.cu, or, for 8-bit floats, in latent_operands8.cu.
+#define EXCHANGED (WARPS * (TILE / 8) * WARP) // float4 per group
 #define SHARED_BYTES (PARTS * (STAGES * TILE_BYTES + EXCHANGED * 16))
 
 __device__ __forceinline__ float rowMax(float x) {
@@ -16,12 +16,12 @@ __device__ __forceinline__ float rowSum(float x) {
 }
 
 // absorbed: [rows, heads, RANK], the plain part of each query in the space of the latent vectors; queries: [rows, heads, PLAIN + ROTARY],
-// of which the rotated part is read; cache: [blocks, BLOCK_SIZE, ROW]; scales: [blocks, BLOCK_SIZE], of 8-bit floats alone; out: [rows,
-// heads, RANK]. contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0. scale holds
-// log2(e). grid (rows, blocks of heads, splits), THREADS, SHARED_BYTES.
-// CLUSTER == 1: partials: [rows, heads, splits, RANK + 2]: with several splits the results go there, and latentJoin joins them. PARTS is 1.
-// Otherwise the splits are clusters, each of which joins its results. A row uses as many as have minShare positions each; several go to
-// partials, and who ends last joins them (latent_cluster.cu, which has counters, too).
+// of which only the rotated part is read; cache: [blocks, BLOCK_SIZE, ROW]; scales: [blocks, BLOCK_SIZE], for 8-bit floats only; out:
+// [rows, heads, RANK]. contextLengths: [rows] number of positions that the row attends to, itself included; 0: a padding row, whose result is 0.
+// scale holds log2(e). grid (rows, blocks of heads, splits), THREADS, SHARED_BYTES.
+// CLUSTER == 1: PARTS is 1. With several splits the results go to partials, [rows, heads, splits, RANK + 2], and latentJoin joins them.
+// Otherwise the splits are clusters, and each cluster joins its own results. A row uses one cluster for every minShare positions, up to the
+// size of the grid. With several, the results go to partials, and the last to finish joins them (latent_cluster.cu, which uses counters).
 extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAttention(
     const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
     const int* tableStarts, const int* tables, int heads, float scale, u32* counters, int minShare) {
@@ -36,7 +36,7 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
 #if CLUSTER > 1
   beginMeeting();
   const int used = min((int)gridDim.z / CLUSTER, max(1, (context + minShare - 1) / minShare)), cluster = blockIdx.z / CLUSTER;
-  if (cluster >= used) return; // all of its blocks do
+  if (cluster >= used) return; // all blocks of the cluster return together
   const int splits = used * CLUSTER;
 #else
   const int splits = gridDim.z;
@@ -57,7 +57,7 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
   for (int t = 0; t < count; t++) {
     u8* tile = tiles + t % STAGES * TILE_BYTES;
     waitCopies<STAGES - 1>();
-    meetGroup(group); // everybody's copies have come, and nobody reads what was exchanged before
+    meetGroup(group); // all copies have arrived, and no warp still reads the previous exchange
 
     float scores[TILE / 8][4] = {};
     multiplyKeys(scores, tile, query, quarter, lane);
@@ -66,7 +66,7 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
     for (int n = 0; n < TILE / 8; n++)
       own[(quarter * (TILE / 8) + n) * WARP + lane] = {scores[n][0], scores[n][1], scores[n][2], scores[n][3]};
     meetGroup(group);
-    // In the same order in all four warps, so that all of them weigh alike.
+    // Added in the same order in all four warps, so that all compute the same weights.
     float shrink[2];
 #pragma unroll
     for (int n = 0; n < TILE / 8; n++) {
@@ -118,7 +118,7 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
     }
     const int next = begin + (t + STAGES) * TILE;
     if (next < end) {
-      meetGroup(group); // nobody reads this tile any more
+      meetGroup(group); // no warp reads this tile any more
       if ((next - begin) % IDS_POSITIONS == 0) ids = loadIds(table, next, end, lane);
     }
     copyTile(tile, cache, scales, ids, next, end);
@@ -128,7 +128,7 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     sum[h] = rowSum(sum[h]);
-    // Scores that are no numbers are above nothing: a part of nothing else must not look empty.
+    // NaN never compares as the largest score, so a part of nothing but NaN would look empty.
     if (sum[h] != sum[h]) best[h] = -NEGATIVE_INFINITY;
   }
 #if CLUSTER > 1
@@ -162,7 +162,7 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
 #endif
 }
 
-// Joins the parts of one head of one row. splits: at most 2 · WARP. grid (rows, heads), RANK / 4 threads, but a warp at least.
+// Joins the parts of one head of one row. splits: at most 2 · WARP. grid (rows, heads), RANK / 4 threads, but at least a warp.
 extern "C" __global__ void latentJoin(const float* partials, T* out, int heads, int splits) {
   __shared__ float factors[2 * WARP];
   launchDependents();
@@ -170,7 +170,7 @@ extern "C" __global__ void latentJoin(const float* partials, T* out, int heads, 
   const u64 at = (u64)blockIdx.x * heads + blockIdx.y;
   const float* parts = partials + at * splits * (RANK + 2);
   if (threadIdx.x < WARP) {
-    // A part without positions has no largest score.
+    // A part without positions has negative infinity as its largest score.
     float2 own[2];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -195,7 +195,7 @@ extern "C" __global__ void latentJoin(const float* partials, T* out, int heads, 
   float result[4] = {};
 #pragma unroll 8
   for (int s = 0; s < splits; s++) {
-    // What no position was seen for may hold anything.
+    // Parts without positions may hold anything.
     const float factor = factors[s];
     if (factor == 0) continue;
 #pragma unroll

@@ -1,13 +1,14 @@
-// As latent_attention.cu, for many heads on Hopper: there the work is bound by arithmetic, which warpgroups do. A block has 64 heads of one
-// row. One of its warpgroups brings tiles (latent_wide_rows.cu, or latent_wide_rows8.cu), two multiply, tiles by turns
-// (latent_wide_weights.cu). Who owns a tile has its scores and makes weights of them; both multiply its values by these, for half of the
-// columns each: the owner from registers, the other one from shared memory. So the tensor cores have products of one while the other one
-// weighs, nobody scores twice, and half of each tile is free early. FlashMLA is cut so, too ("seesaw", see its notes of April 2025).
+// As latent_attention.cu, for many heads on Hopper. With many heads the work is bound by arithmetic, which warpgroups do. A block computes
+// 64 heads of one row. One of its warpgroups loads tiles (latent_wide_rows.cu, or latent_wide_rows8.cu); the other two multiply, and own
+// tiles alternately (latent_wide_weights.cu). The owner of a tile computes its scores and turns them into weights. Both groups multiply the
+// tile's values by these weights, each for half of the columns: the owner takes them from registers, the other group from shared memory.
+// So the tensor cores have products of one group while the other computes weights, no score is computed twice, and half of each tile is
+// free early. FlashMLA splits the work the same way ("seesaw", see its notes of April 2025).
 //
-// Weights count by the largest score of all tiles until then. Before a group adds the other one's weights it takes over the other one's
-// largest, and shrinks its own results accordingly; so a tile takes one hand-over, and weights stay as they were stored.
+// Weights are relative to the largest score of all tiles so far. Before a group uses the other group's weights, it adopts the other group's
+// largest score and shrinks its own results accordingly. So a tile needs one hand-over, and stored weights need no correction.
 
-// Adds the groups' sums up, and stores the results of a thread's two heads, or their parts.
+// Adds up the groups' sums, and stores the results of a thread's two heads, or their parts.
 __device__ __forceinline__ void finish(u8* shared, const float (&acc)[VALUES], const float (&best)[2], float (&sum)[2], int thread,
                                        int row, int firstHead, int heads, T* out, float* partials) {
   const int group = thread / GROUP_THREADS, lane = thread % WARP, splits = gridDim.z;
@@ -40,7 +41,7 @@ __device__ __forceinline__ void finish(u8* shared, const float (&acc)[VALUES], c
   }
 }
 
-// Parameters, partials and latentJoin as of latent_attention.cu. grid (rows, blocks of heads, splits).
+// Parameters, partials and latentJoin as in latent_attention.cu. grid (rows, blocks of heads, splits).
 extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
     const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
     const int* tableStarts, const int* tables, int heads, float scale) {
@@ -52,14 +53,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
     for (int g = 0; g < GROUPS; g++)
       for (int part = OWN_PART; part <= OTHER_PART; part++) {
         createBarrier(fullBarrier(shared, g, part), GROUP_THREADS);
-        createBarrier(emptyBarrier(shared, g, part), GROUP_THREADS / WARP); // of the one group that reads it last
+        createBarrier(emptyBarrier(shared, g, part), GROUP_THREADS / WARP); // the warps of the group that reads it last
       }
-    publishShared(); // before copies arrive at them
+    publishShared(); // before copies arrive at the barriers
   }
   __syncthreads();
   waitForPrevious();
 
-  // Blocks of the same row run side by side, so that its tiles come from memory once.
+  // Blocks of the same row run side by side, so that its tiles are read from memory once.
   const int place = blockIdx.y * gridDim.x + blockIdx.x, row = place / gridDim.y, firstHead = place % gridDim.y * HEADS;
   const int splits = gridDim.z, context = contextLengths[row];
   const int share = ((context + splits - 1) / splits + KEYS - 1) / KEYS * KEYS;
@@ -74,14 +75,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
   asm volatile("setmaxnreg.inc.sync.aligned.u32 " CONSUMER_REGISTERS ";");
   const int lane = threadIdx.x % WARP;
   const int warpRow = threadIdx.x % GROUP_THREADS / WARP * 16;
-  const int headRow = warpRow + lane / 4; // and the one 8 further are the thread's
+  const int headRow = warpRow + lane / 4; // the thread has this row and the one 8 further
   const float factor = scale * OUT_SCALE;
   const u32 ownWeights = shared + WEIGHTS_AT + group * CHUNK_BYTES + swizzled(warpRow + lane % 16, lane / 16 * 8);
   float* maxima = (float*)(memoryBytes + MAXIMA_AT) + headRow;
   copyQueries(memoryBytes, absorbed, (u64)row * heads, firstHead, heads);
   Rotated rotated;
   loadRotated(rotated, queries, (u64)row * heads, firstHead + headRow, heads);
-  commitCopies(); // or waitCopies would wait for none of them
+  commitCopies(); // otherwise waitCopies would wait for none of them
   waitCopies<0>();
   publishShared();
   meetThreads(MEETING);
@@ -105,7 +106,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
       }
       weigh(scores, top, added, factor);
       packWeights(weights, scores);
-      storeWeights(ownWeights, weights); // nobody reads the ones before any more, or the tile would not have come
+      storeWeights(ownWeights, weights); // the previous ones have been read, or this tile would not have arrived
       publishShared();
       arriveThreads(WEIGHED);
       raiseBest(best, top, shrink, sum);
@@ -130,13 +131,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
   } else {
 #pragma unroll 1
     for (int at = KEYS; at < length + KEYS; at += GROUPS * KEYS) {
-      const bool owns = at < length; // an odd last tile is the first one's alone
+      const bool owns = at < length; // with an odd number of tiles the first group alone has a last one
       float scores[SCORES], top[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY}, added[2] = {}, shrink[2];
       u32 weights[KEYS / 16][4];
       if (owns) scoreTile<1>(scores, top, operands, rotated, shared, at / (GROUPS * KEYS) % 2, length - at, factor);
-      meetThreads(WEIGHED); // for weights and the largest scores they count by
+      meetThreads(WEIGHED); // for the weights and their largest scores
       const float before[2] = {maxima[0], maxima[8]};
-      raiseBest(best, before, shrink, sum); // before the other one's weights count
+      raiseBest(best, before, shrink, sum); // before the other group's weights are used
       shrinkResults(acc, shrink);
       addOther(acc, operands, 0);
 #pragma unroll
@@ -150,7 +151,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
         storeWeights(ownWeights, weights);
         publishShared();
       }
-      arriveThreads(WEIGHED + 1); // while the other one's tile is multiplied
+      arriveThreads(WEIGHED + 1); // while the other group's tile is multiplied
       waitProducts<0>();
       if (lane == 0) arriveAt(emptyBarrier(shared, 0, OTHER_PART));
       raiseBest(best, top, shrink, sum);
@@ -165,7 +166,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
     }
   }
 
-  // Found anew, instead of kept in registers meanwhile.
+  // The index is read again instead of being kept in a register all along.
   int thread;
   asm volatile("mov.u32 %0, %tid.x;" : "=r"(thread));
   finish(memoryBytes, acc, best, sum, thread, row, firstHead, heads, out, partials);

@@ -1,16 +1,16 @@
-// How the blocks of a cluster join what each has of one row and 16 heads, over each other's shared memory; on Hopper alone. Sums lie in
-// memory as threads have them, [TILES][GROUP_THREADS] of four, so that nobody meets in a bank; the r-th block joins the r-th accumulator of
+// How the blocks of a cluster join their results for one row and 16 heads through each other's shared memory; Hopper only. Sums lie in
+// memory as threads hold them, [TILES][GROUP_THREADS] of four, which avoids bank conflicts. The r-th block joins the r-th accumulator of
 // each thread, and every CLUSTER-th from there.
 #if CLUSTER > 1
 #define CLUSTER_OF_BLOCKS __cluster_dims__(1, 1, CLUSTER)
 #define SUMS (TILES * GROUP_THREADS)                  // float4
 #define PARTIAL (SUMS * 4 + CLUSTER * HEADS * 2)      // floats: sums, then each block's own copy of the heads' ends
 
-// That all blocks of the cluster have begun: their memory may be written after the end.
+// Arrive at the cluster's barrier, and wait for it. After the first wait all blocks have started, and their shared memory may be written.
 __device__ __forceinline__ void beginMeeting() { asm volatile("barrier.cluster.arrive.aligned;" ::: "memory"); }
 __device__ __forceinline__ void endMeeting() { asm volatile("barrier.cluster.wait.aligned;" ::: "memory"); }
 
-// A place of this block's shared memory in that of another one of the cluster.
+// The address in another block's shared memory that corresponds to an address in this block's.
 __device__ __forceinline__ u32 ofBlock(const void* own, int block) {
   u32 address;
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(sharedAddress(own)), "r"(block));
@@ -28,16 +28,16 @@ __device__ __forceinline__ void storeOther(u32 address, float2 value) {
   asm volatile("st.shared::cluster.v2.f32 [%0], {%1, %2};" :: "r"(address), "f"(value.x), "f"(value.y) : "memory");
 }
 
-// What results are worth that had this largest score when the largest of all is top; without positions there is none.
+// The factor for results whose largest score was best when the overall largest is top; 0 if they had no positions.
 __device__ __forceinline__ float worth(float best, float top) { return best == NEGATIVE_INFINITY ? 0 : exp2f(best - top); }
 
-// The end of two shares of the positions: the largest score, and the sum of the weights.
+// Joins the ends of two shares of the positions. An end is the largest score and the sum of the weights.
 __device__ __forceinline__ float2 joinEnds(float2 a, float2 b) {
   const float top = fmaxf(a.x, b.x);
   return {top, a.y * worth(a.x, top) + b.y * worth(b.x, top)};
 }
 
-// sum += part, of this worth for two heads; what is worth nothing may be anything.
+// sum += part, with one factor for each of two heads. A part with factor 0 is skipped, because it may hold anything.
 __device__ __forceinline__ void addPart(float4& sum, const float4& part, float first, float second) {
   if (first != 0) {
     sum.x = fmaf(part.x, first, sum.x);
@@ -50,7 +50,7 @@ __device__ __forceinline__ void addPart(float4& sum, const float4& part, float f
 }
 
 // acc, best, sum: of this thread's heads, lane / 4 and the one 8 further, over its group's positions; sums: the block's shared memory,
-// whose tiles nobody has use for behind the first barrier; used: clusters that have positions of this row.
+// whose tiles are not needed after the first barrier; used: number of clusters that have positions of this row.
 __device__ __forceinline__ void joinCluster(float (&acc)[TILES][4], float (&best)[2], const float (&sum)[2], float4* sums, T* out,
                                             float* partials, u32* counters, int row, int firstHead, int heads, int cluster, int used) {
   __shared__ float2 ownEnds[PARTS][HEADS], ends[CLUSTER][HEADS];
@@ -66,7 +66,7 @@ __device__ __forceinline__ void joinCluster(float (&acc)[TILES][4], float (&best
 #pragma unroll
   for (int m = 0; m < TILES; m++) sums[m * GROUP_THREADS + thread] = {acc[m][0], acc[m][1], acc[m][2], acc[m][3]};
 #else
-  // Each group gives the other one half of its results, and adds up the other half.
+  // Each group hands one half of its results to the other group and adds up the other half.
   float factor[2];
 #pragma unroll
   for (int h = 0; h < 2; h++) factor[h] = worth(best[h], fmaxf(best[h], ownEnds[1 - group][head + h * 8].x));
@@ -106,7 +106,7 @@ __device__ __forceinline__ void joinCluster(float (&acc)[TILES][4], float (&best
                   (h ? all.w : all.y) * scaled);
     }
   };
-  // Little code is worth more than early reads: a step's weights have pushed it out of the caches.
+  // Compact code matters more than early reads: a step's weights have evicted it from the caches.
 #pragma unroll 1
   for (bool isFirst = true; m < TILES; m += CLUSTER * PARTS, isFirst = false) {
     float4 parts[CLUSTER];
@@ -134,12 +134,12 @@ __device__ __forceinline__ void joinCluster(float (&acc)[TILES][4], float (&best
     else
       *((float4*)partial + m * GROUP_THREADS + thread) = all;
   }
-  beginMeeting(); // the others may still read this block's sums
+  beginMeeting(); // other blocks may still read this block's sums
   if (used > 1) {
     if (threadIdx.x < GROUP_THREADS && quarter == 0 && lane % 4 == 0)
 #pragma unroll
       for (int h = 0; h < 2; h++) *((float2*)(partial + SUMS * 4) + rank * HEADS + head + h * 8) = {top[h], total[h]};
-    // Of the blocks with these columns, the one that ends last.
+    // Whether this block is the last to finish of those with these columns.
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0)

@@ -1,25 +1,25 @@
-// Rows of 16-bit elements for the walk of latent_attention.cu.
-#define PADDED (ROW + 8)            // rows begin 16 bytes further in the banks
+// Rows of 16-bit elements for latent_attention.cu.
+#define PADDED (ROW + 8)            // each row begins 16 bytes further in the banks
 #define PACKS_OF_ROW (ROW / 8)
 #define TILE_BYTES (TILE * PADDED * 2)
 #define OUT_SCALE 1.f
 
 typedef T Cached;
 
-// Of heads lane / 4 and the one 8 further: fragments of this warp's columns.
+// Fragments of this warp's columns, for heads lane / 4 and lane / 4 + 8.
 struct Queries {
   u32 steps[STEPS][4];
 };
 
 struct Scales {};
 
-// Which of 8 positions a column of scores is of.
+// The position, of 8, that a column of scores belongs to.
 __device__ __forceinline__ int positionOf(int column) { return column; }
 
 __device__ __forceinline__ Scales loadScales(const u8*, int, int) { return {}; }
 __device__ __forceinline__ float keyScale(const Scales&, int, int) { return 1; }
 
-// Zeros where there is no such head. at: the row's first head.
+// Heads that do not exist become zeros. at: index of the row's first head among all rows.
 __device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries, u64 at, int firstHead, int heads, int quarter, int lane,
                                             Queries& query) {
 #pragma unroll
@@ -34,7 +34,7 @@ __device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries,
   }
 }
 
-// Starts the copy of a tile's rows; those outside of the part are zero, as slots there may hold anything.
+// Starts the copy of a tile's rows. Rows outside the part become zeros, because slots there may hold anything.
 __device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8*, const BlockIds& ids, int begin, int end) {
   if (begin < end) {
     const int warp = threadIdx.x / WARP % WARPS, lane = threadIdx.x % WARP;
@@ -49,7 +49,7 @@ __device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8
   commitCopies();
 }
 
-// scores [16 heads, TILE positions], as far as this warp's columns go.
+// scores [16 heads, TILE positions], summed over this warp's columns only.
 __device__ __forceinline__ void multiplyKeys(float (&scores)[TILE / 8][4], const u8* tile, const Queries& query, int quarter, int lane) {
 #pragma unroll
   for (int s = 0; s < STEPS; s++) {
@@ -57,7 +57,7 @@ __device__ __forceinline__ void multiplyKeys(float (&scores)[TILE / 8][4], const
     if (column < 0) continue;
 #pragma unroll
     for (int n = 0; n < TILE / 16; n++) {
-      // Positions 16 n to 16 n + 7, then the next 8; of each 16 columns.
+      // 16 columns of positions 16 n to 16 n + 7, then of the next 8.
       u32 keys[4];
       loadMatrices(keys, (const T*)tile + (n * 16 + lane / 16 * 8 + lane % 8) * PADDED + column + lane / 8 % 2 * 8);
       multiply(scores[2 * n], query.steps[s][0], query.steps[s][1], query.steps[s][2], query.steps[s][3], keys[0], keys[1]);
@@ -66,7 +66,7 @@ __device__ __forceinline__ void multiplyKeys(float (&scores)[TILE / 8][4], const
   }
 }
 
-// acc += weights · values, of the k-th 16 positions.
+// acc += weights · values, for the k-th 16 positions.
 __device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&weights)[4], const u8* tile, const Scales&, int k,
                                           int quarter, int lane) {
 #pragma unroll
@@ -79,13 +79,13 @@ __device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&we
   }
 }
 
-// The p-th two adjacent results that a lane has of the h-th of its heads; returns the first one's column of the warp's.
+// Gets a lane's p-th pair of adjacent results for the h-th of its heads; returns the first one's column, counted within the warp.
 __device__ __forceinline__ int resultsOf(const float (&acc)[TILES][4], int h, int p, int lane, float2& results) {
   results = {acc[p][2 * h], acc[p][2 * h + 1]};
   return p * 8 + lane % 4 * 2;
 }
 
-// Stores what two adjacent elements of the m-th accumulator of a lane became, of one head. row: the warp's columns of it.
+// Stores the final values of two adjacent elements of a lane's m-th accumulator, for one head. row: the warp's columns of that head.
 __device__ __forceinline__ void storePair(T* row, int m, int lane, float first, float second) {
   *(u32*)(row + m * 8 + lane % 4 * 2) = packed(first, second);
 }

@@ -1,13 +1,13 @@
-// Rows of 8-bit floats, which share a scale, for the walk of latent_attention.cu: they lie in shared memory as they are stored, and each
-// warp widens what it multiplies in its registers: once as keys, where bytes beside each other are operands, and once as values, where
-// bytes of adjacent positions are. A position's scale multiplies its scores, and is part of the product that widens its values. The order
-// of columns, of queries as of keys, and that of positions, of scores as of values, are free; these are such that 16-byte accesses of 8
-// lanes meet in no bank.
+// Rows of 8-bit floats with one scale per row, for latent_attention.cu. Rows lie in shared memory as they are stored in the cache, and
+// each warp widens in registers what it multiplies: once as keys, where adjacent bytes of a row form operands, and once as values, where
+// bytes of adjacent positions do. A position's scale multiplies its scores, and is part of the factor that widens its values. The order of columns
+// (the same for queries and keys) and of positions (the same for scores and values) is free; it is chosen such that 16-byte accesses of 8
+// lanes have no bank conflicts.
 #define PADDED (ROW + 32)
 #define PACKS_OF_ROW (ROW / 16)
 #define THREADS_OF_ROW (GROUP_THREADS / TILE)
 #define TILE_BYTES (TILE * (PADDED + 1)) // rows, then their scales
-#define IS_WIDE (COLUMNS % 128 == 0)     // so that a lane has 16 adjacent bytes of keys and of values
+#define IS_WIDE (COLUMNS % 128 == 0)     // then a lane reads 16 adjacent bytes of keys and of values
 
 typedef u8 Cached;
 
@@ -16,29 +16,29 @@ union Quad {
   u32 word[4];
 };
 
-// Of heads lane / 4 and the one 8 further: of each four columns the even ones of both heads, then the odd ones.
+// For heads lane / 4 and lane / 4 + 8: of every four columns the even ones of both heads, then the odd ones.
 struct Queries {
   u32 steps[STEPS][4];
 };
 
-// Of the positions that this lane's scores and values are of: what multiplies the scores, and pairs of factors of values.
+// Factors for the positions of this lane's scores and values: one for each score, and pairs for the values.
 struct Scales {
   float keys[TILE / 8][2];
   u32 values[TILE / 8];
 };
 
-// Which of 8 positions a column of scores is of: 0, 6, 1, 7, 2, 4, 3, 5. Even columns, which lanes beside each other read values of, are as
-// far apart as there are banks for four, and so are the two columns that eight lanes read keys of.
+// The position, of 8, that a column of scores belongs to: 0, 6, 1, 7, 2, 4, 3, 5. Adjacent lanes read values of the four even columns,
+// whose rows are evenly spread over the banks. So are the rows of the two columns whose keys eight lanes read.
 __device__ __forceinline__ int positionOf(int column) { return column % 2 == 0 ? column / 2 : 4 + (column / 2 + 2) % 4; }
 
-// First of the four columns of a step that a lane multiplies; negative: the warp has no such step.
+// First of the four columns that a lane multiplies in a step; negative: the warp has no such step.
 __device__ __forceinline__ int wordOf(int quarter, int step, int lane) {
   if (IS_WIDE && step < LATENT_STEPS) return quarter * COLUMNS + step / 4 * 64 + lane % 4 * 16 + step % 4 * 4;
   const int column = columnOf(quarter, step);
   return column < 0 ? column : column + lane % 4 * 4;
 }
 
-// count: positions of the tile that are in the part. Others have rows of zeros, and get a factor that keeps these.
+// count: number of the tile's positions within the part. The rows of other positions are zeros; a factor of 0 keeps them so.
 __device__ __forceinline__ Scales loadScales(const u8* tile, int count, int lane) {
   Scales scales;
 #pragma unroll
@@ -55,7 +55,7 @@ __device__ __forceinline__ Scales loadScales(const u8* tile, int count, int lane
 
 __device__ __forceinline__ float keyScale(const Scales& scales, int n, int i) { return scales.keys[n][i]; }
 
-// Zeros where there is no such head. at: the row's first head.
+// Heads that do not exist become zeros. at: index of the row's first head among all rows.
 __device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries, u64 at, int firstHead, int heads, int quarter, int lane,
                                             Queries& query) {
 #pragma unroll
@@ -71,8 +71,8 @@ __device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries,
   }
 }
 
-// Starts the copy of a tile's rows and scales; those outside of the part are zero, as slots there may hold anything. Threads beside each
-// other have a row; their rows are in the order of the columns of scores, for the banks' sake.
+// Starts the copy of a tile's rows and scales. Those outside the part become zeros, because slots there may hold anything. Adjacent threads
+// share a row; they take the rows in the order of the columns of scores, to avoid bank conflicts.
 __device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8* scales, const BlockIds& ids, int begin, int end) {
   if (begin < end) {
     const int thread = threadIdx.x % GROUP_THREADS, i = thread / THREADS_OF_ROW, first = thread % THREADS_OF_ROW;
@@ -89,12 +89,12 @@ __device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8
   commitCopies();
 }
 
-// scores [16 heads, 8 positions] += four columns of each of four lanes.
+// scores [16 heads, 8 positions] += products over four columns in each of four lanes.
 __device__ __forceinline__ void multiplyWord(float (&scores)[4], const u32 (&query)[4], u32 keys) {
   multiply(scores, query[0], query[1], query[2], query[3], timesPair(movedEven(keys), MENDS_PAIR), timesPair(movedOdd(keys), MENDS_PAIR));
 }
 
-// scores [16 heads, TILE positions], as far as this warp's columns go, and without the scales of keys.
+// scores [16 heads, TILE positions], summed over this warp's columns only, and without the keys' scales.
 __device__ __forceinline__ void multiplyKeys(float (&scores)[TILE / 8][4], const u8* tile, const Queries& query, int quarter, int lane) {
   const u8* own = tile + positionOf(lane / 4) * PADDED;
 #if IS_WIDE
@@ -118,16 +118,16 @@ __device__ __forceinline__ void multiplyKeys(float (&scores)[TILE / 8][4], const
   }
 }
 
-// acc += weights · values of two columns and 16 positions. first, second: bytes 1 and 3 are the first column's of two positions, 0 and 2
-// the next one's.
+// acc += weights · values of two columns and 16 positions. In first and in second, bytes 1 and 3 are of the first column at two positions,
+// bytes 0 and 2 of the next column.
 __device__ __forceinline__ void addColumns(float (&acc)[TILES][4], int m, const u32 (&w)[4], u32 first, u32 second, u32 firstScales,
                                            u32 secondScales) {
   multiply(acc[m], w[0], w[1], w[2], w[3], timesPair(movedOdd(first), firstScales), timesPair(movedOdd(second), secondScales));
   multiply(acc[m + 1], w[0], w[1], w[2], w[3], timesPair(movedEven(first), firstScales), timesPair(movedEven(second), secondScales));
 }
 
-// acc += weights · values, of the k-th 16 positions, OUT_SCALE times too small. A lane reads columns for lanes of its own group of four:
-// with IS_WIDE 16 adjacent ones, the m-th of which goes to tile m; else 2 of each 16.
+// acc += weights · values, for the k-th 16 positions, OUT_SCALE times too small. The four lanes with the same lane / 4 read the same
+// columns: with IS_WIDE 16 adjacent ones, the m-th of which goes to tile m; otherwise 2 of every 16.
 __device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&weights)[4], const u8* tile, const Scales& scales, int k,
                                           int quarter, int lane) {
   const u32 firstScales = scales.values[2 * k], secondScales = scales.values[2 * k + 1];
@@ -159,14 +159,15 @@ __device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&we
 #endif
 }
 
-// The p-th two adjacent results that a lane has of the h-th of its heads; returns the first one's column of the warp's.
+// Gets a lane's p-th pair of adjacent results for the h-th of its heads; returns the first one's column, counted within the warp.
 __device__ __forceinline__ int resultsOf(const float (&acc)[TILES][4], int h, int p, int lane, float2& results) {
   const int i = p / (TILES / 2), m = p % (TILES / 2) * 2, group = lane % 4 * 2 + i;
   results = {acc[m][2 * h + i], acc[m + 1][2 * h + i]};
   return IS_WIDE ? m / 16 * 128 + group * 16 + m % 16 : m * 8 + group * 2;
 }
 
-// Stores what two elements of the m-th accumulator of a lane became, of one head; they are not adjacent. row: the warp's columns of it.
+// Stores the final values of two elements of a lane's m-th accumulator, for one head; their columns are not adjacent. row: the warp's
+// columns of that head.
 __device__ __forceinline__ void storePair(T* row, int m, int lane, float first, float second) {
   const int group = lane % 4 * 2, apart = IS_WIDE ? 16 : 2;
   T* target = row + (IS_WIDE ? m / 16 * 128 + m % 16 : m / 2 * 16 + m % 2) + group * apart;

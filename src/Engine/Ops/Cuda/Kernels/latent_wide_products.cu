@@ -1,5 +1,5 @@
-// Products of a warpgroup for latent_attention_wide.cu: their left operand may lie in registers, as fragments of mma.m16n8k16. Warp w has
-// rows 16 w to 16 w + 15. Registers of operands must stay as they are until the product has been waited for.
+// Products of a warpgroup for latent_attention_wide.cu. Their left operand may be in registers, as fragments of mma.m16n8k16; warp w holds
+// rows 16 w to 16 w + 15. Registers of operands must not change until the product has been waited for.
 #define RESULTS_4(d, i) "+f"((d)[i]), "+f"((d)[(i) + 1]), "+f"((d)[(i) + 2]), "+f"((d)[(i) + 3])
 #define RESULTS_16(d, i) RESULTS_4(d, i), RESULTS_4(d, (i) + 4), RESULTS_4(d, (i) + 8), RESULTS_4(d, (i) + 12)
 #define RESULTS_32(d) RESULTS_16(d, 0), RESULTS_16(d, 16)
@@ -34,7 +34,7 @@ __device__ __forceinline__ void multiplyChunks(float (&d)[128], u64 a, u64 b) {
                : RESULTS_128(d) : "l"(a), "l"(b));
 }
 
-// The same, where a is a warp's fragment.
+// As multiplyChunks, where a is a warp's fragment.
 __device__ __forceinline__ void multiplyHeldChunks(float (&d)[128], const u32* a, u64 b) {
   asm volatile("{ .reg .pred p; setp.eq.b32 p, 0, 0;\n"
                "wgmma.mma_async.sync.aligned.m64n256k16.f32." HALF_TYPE "." HALF_TYPE " {" NAMES_128 "}, {%128, %129, %130, %131}, %132, p, 1, 1, 1; }"

@@ -1,15 +1,16 @@
-// Tiles of 16-bit rows for latent_attention_wide.cu, by asynchronous copies.
-#define OUT_SCALE 1.f                              // results are as large as they should be
-#define ROW_THREADS 8                              // have the packs of a chunk of a row
+// Loads tiles of 16-bit rows for latent_attention_wide.cu, by asynchronous copies.
+#define OUT_SCALE 1.f                              // results are not scaled down
+#define ROW_THREADS 8                              // threads that share a chunk of a row, one pack each
 #define ROWS_AT_ONCE (GROUP_THREADS / ROW_THREADS)
-#define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // of a thread
+#define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // per thread
 
 typedef T Cached;
 
-// Copies are ordinary stores to tensor cores, and nobody else runs once they have come: so who multiplies publishes them.
+// Tensor cores see copies only once they are published, like ordinary stores. The threads that started the copies do not run when these
+// arrive, so the threads that multiply publish them.
 __device__ __forceinline__ void publishTile() { publishShared(); }
 
-// The blocks of the cache that have a thread's rows of a pair of tiles.
+// Ids of the cache blocks that hold a thread's rows of a pair of tiles.
 struct Blocks {
   int ids[GROUPS][OWN_ROWS];
 };
@@ -23,7 +24,7 @@ __device__ __forceinline__ void findBlocks(Blocks& blocks, const int* table, int
   }
 }
 
-// Starts the copies of some chunks. Slots outside of the context may hold anything, and 0 times NaN is no 0: those rows are zeros.
+// Starts the copies of some chunks. Rows outside the context become zeros: slots there may hold anything, and 0 times NaN is NaN.
 __device__ __forceinline__ void copyChunks(u32 tile, const Cached* cache, const int (&blocks)[OWN_ROWS], int chunk, int chunks, int first,
                                            int end) {
 #pragma unroll
@@ -39,12 +40,12 @@ __device__ __forceinline__ void copyChunks(u32 tile, const Cached* cache, const 
   }
 }
 
-// Arrives when all copies that the thread has started have come; the barrier counts it among its arrivals from the beginning.
+// Arrives when all copies that the thread has started are complete. The barrier was created with a count that includes this arrival.
 __device__ __forceinline__ void arriveWithCopies(u32 barrier) {
   asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" :: "r"(barrier) : "memory");
 }
 
-// Brings the tiles of positions [begin, end), of all threads of a warpgroup: parts in the order in which their places become free.
+// Loads the tiles of positions [begin, end), part by part in the order in which their places become free. Called by a whole warpgroup.
 __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8*, const int* table, int begin, int end) {
   const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS;
   const u32 tiles = shared + TILES_AT + swizzled(row, threadIdx.x % ROW_THREADS * 8);

@@ -1,28 +1,28 @@
-// Tiles of 8-bit floats for latent_attention_wide.cu: what is on its way lies in registers, and is widened into the tile. A row's scale is
-// part of the product that widens it.
-#define ROW_THREADS 4                              // have the packs of a chunk of a row
+// Loads tiles of 8-bit floats for latent_attention_wide.cu into registers, and widens them from there into the tile. A row's scale is part
+// of the factor that widens it.
+#define ROW_THREADS 4                              // threads that share a chunk of a row, one pack each
 #define ROWS_AT_ONCE (GROUP_THREADS / ROW_THREADS)
-#define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // of a thread
+#define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // per thread
 #define CHUNKS (ROW / 64)
-#define AHEAD 3                                    // chunks on their way: GROUPS * CHUNKS is a multiple
+#define AHEAD 3                                    // chunks in flight; GROUPS * CHUNKS must be a multiple of it
 
 typedef u8 Cached;
 
-// Who stores a tile has published it before it arrives.
+// Does nothing: the threads that store a tile publish it before they arrive at its barrier.
 __device__ __forceinline__ void publishTile() {}
 
-// A thread's rows of a pair of tiles: their slots; none outside of the context, where slots may hold anything.
+// Slots of a thread's rows of a pair of tiles. Rows outside the context have NO_SLOT, because slots there may hold anything.
 struct Slots {
   u32 ids[GROUPS][OWN_ROWS];
 };
 #define NO_SLOT 0xffffffffu
 
-// Of the same rows, as they are stored.
+// Scales of the same rows, in their stored form.
 struct RowScales {
   u32 bytes[GROUPS][OWN_ROWS];
 };
 
-// Blocks of the cache, of which slotsOf makes slots when they have come. first: the position of a thread's first row.
+// Loads the ids of cache blocks. slotsOf turns them into slots when they have arrived. first: the position of a thread's first row.
 __device__ __forceinline__ void findBlocks(Slots& blocks, const int* table, int first, int end) {
 #pragma unroll
   for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
@@ -51,8 +51,8 @@ __device__ __forceinline__ RowScales loadScales(const u8* scales, const Slots& s
   return loaded;
 }
 
-// Parts of a pair come in the order in which their places become free. Of the c-th chunk: whose tile it is of, of which part, where in it.
-// The rotated columns are the last chunk of an owner's part.
+// Parts of a pair of tiles are loaded in the order in which their places become free. For the c-th chunk: the group that owns its tile,
+// its part, and its place within the part. The rotated columns are the last chunk of OWN_PART.
 __device__ __forceinline__ constexpr int groupOf(int c) { return c / CHUNKS; }
 __device__ __forceinline__ constexpr int partOf(int c) { return c % CHUNKS <= PART_CHUNKS ? OWN_PART : OTHER_PART; }
 __device__ __forceinline__ constexpr int placeOf(int c) { return c % CHUNKS % (PART_CHUNKS + 1); }
@@ -70,9 +70,9 @@ __device__ __forceinline__ void loadChunk(uint4 (&raw)[OWN_ROWS], const Cached* 
   }
 }
 
-// Four adjacent elements, OUT_SCALE times too small.
+// Widens four adjacent elements; the results are OUT_SCALE times too small.
 __device__ __forceinline__ uint2 widened(u32 four, u32 factor) {
-  const u32 x = __byte_perm(four, 0, 0x1302); // so that what is moved together is adjacent
+  const u32 x = __byte_perm(four, 0, 0x1302); // so that adjacent elements are moved together
   return {timesPair(movedOdd(x), factor), timesPair(movedEven(x), factor)};
 }
 
@@ -81,7 +81,7 @@ __device__ __forceinline__ void storePack(u32 to, u32 low, u32 high, u32 factor)
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(to), "r"(a.x), "r"(a.y), "r"(b.x), "r"(b.y) : "memory");
 }
 
-// Brings the tiles of positions [begin, end), of all threads of a warpgroup.
+// Loads the tiles of positions [begin, end). Called by a whole warpgroup.
 __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8* scales, const int* table, int begin, int end) {
   const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS, pack = threadIdx.x % ROW_THREADS * 2;
   const u32 tiles = shared + TILES_AT, low = swizzled(row, pack * 8), high = swizzled(row, pack * 8 + 8); // the places of a pack's halves
@@ -105,7 +105,7 @@ __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, cons
 #pragma unroll
     for (int c = 0; c < GROUPS * CHUNKS; c++) {
       const int group = groupOf(c), part = partOf(c);
-      // Where the second tile of a pair is beyond the end, nobody reads it, and what is stored there keeps to the order of those who read.
+      // If the second tile of a pair is beyond the end, no thread reads it; storing it still waits for the readers of the tile before.
       if (placeOf(c) == 0) waitBarrier(emptyBarrier(shared, group, part), parity);
       const u32 to = tiles + group * TILE_BYTES + chunkOf(c) * CHUNK_BYTES;
 #pragma unroll
@@ -114,7 +114,7 @@ __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, cons
         storePack(to + low + r * ROWS_AT_ONCE * 128, x.x, x.y, factors[group][r]);
         storePack(to + high + r * ROWS_AT_ONCE * 128, x.z, x.w, factors[group][r]);
       }
-      if (c == GROUPS * CHUNKS - AHEAD) { // from here on the next pair is on its way
+      if (c == GROUPS * CHUNKS - AHEAD) { // from here on chunks of the next pair are loaded
         slots = slotsOf(blocks, first + GROUPS * KEYS);
         rowScales = loadScales(scales, slots);
         findBlocks(blocks, table, first + 2 * GROUPS * KEYS, end);

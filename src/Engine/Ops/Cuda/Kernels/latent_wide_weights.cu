@@ -1,7 +1,8 @@
-// What a warpgroup of latent_attention_wide.cu does with a tile: scores, their weights, results. A thread has two of a group's 64 heads, 8
-// apart, and two of every 8 columns, as mma.m16n8k16 lays out its results.
+// What a warpgroup of latent_attention_wide.cu computes from a tile: scores, their weights, and results. A thread has two of a group's 64
+// heads, 8 apart, and two of every 8 columns, as mma.m16n8k16 lays out its results.
 
-// What the threads that multiply wait for (bar.sync; 0 is of __syncthreads): each group's weights in shared memory, all of them.
+// Barriers of the threads that multiply (bar.sync; __syncthreads uses 0). WEIGHED + g: group g's weights are in shared memory. MEETING: all
+// of these threads meet.
 #define WEIGHED 1
 #define MEETING (WEIGHED + GROUPS)
 
@@ -18,7 +19,8 @@ __device__ __forceinline__ float power2(float x) {
   return y;
 }
 
-// Stores four matrices [8, 8], of which lane l has elements 2 (l % 4) and the next of row l / 4; lane l names row l % 8 of matrix l / 8.
+// Stores four matrices [8, 8]. Lane l holds elements 2 (l % 4) and 2 (l % 4) + 1 of row l / 4, and gives the address of row l % 8 of matrix
+// l / 8.
 __device__ __forceinline__ void storeMatrices(u32 row, const u32 (&matrices)[4]) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared::cta.b16 [%0], {%1, %2, %3, %4};"
                :: "r"(row), "r"(matrices[0]), "r"(matrices[1]), "r"(matrices[2]), "r"(matrices[3]) : "memory");
@@ -29,8 +31,8 @@ struct Rotated {
   u32 steps[ROTARY / 16][4];
 };
 
-// Starts the copies of the plain parts of the queries, of all threads that multiply; zeros where there is no such head. at: the row's first
-// head, of all rows.
+// Starts the copies of the plain parts of the queries; called by all threads that multiply. Heads that do not exist become zeros. at: index
+// of the row's first head among all rows.
 __device__ __forceinline__ void copyQueries(u8* shared, const T* absorbed, u64 at, int firstHead, int heads) {
 #pragma unroll 4
   for (int i = threadIdx.x; i < HEADS * (RANK / 8); i += GROUPS * GROUP_THREADS) {
@@ -52,7 +54,7 @@ __device__ __forceinline__ void loadRotated(Rotated& rotated, const T* queries, 
     }
 }
 
-// Scores of positions from left on, counted from the thread's first one, count for nothing.
+// Excludes the scores of positions from left on, counted from the thread's first position.
 __device__ __forceinline__ void cutScores(float (&scores)[SCORES], int left) {
 #pragma unroll
   for (int n = 0; n < SCORES / 4; n++)
@@ -61,12 +63,12 @@ __device__ __forceinline__ void cutScores(float (&scores)[SCORES], int left) {
       if (n * 8 + i % 2 >= left) scores[n * 4 + i] = NEGATIVE_INFINITY;
 }
 
-// Where operands lie, as lower halves of descriptions, to which places are added: of contiguous rows (operandLow), but for values.
+// Addresses of operands, as lower halves of descriptors to which offsets are added. All but values have contiguous rows (operandLow).
 struct Operands {
   u32 query, ownTile, values, otherWeights; // values: of the first tile, from this group's columns on
 };
 
-// scores (+)= queries · keys, of the columns of a part when it has come.
+// scores (+)= queries · keys, over the columns of a part once it has arrived.
 template <int GROUP, int PART>
 __device__ __forceinline__ void scorePart(float (&scores)[SCORES], const Operands& at, u32 shared, int parity) {
   waitBarrier(fullBarrier(shared, GROUP, PART), parity);
@@ -79,8 +81,8 @@ __device__ __forceinline__ void scorePart(float (&scores)[SCORES], const Operand
   }
 }
 
-// Scores of a group's tile [HEADS, KEYS], as its parts come; best: the largest of a thread's two rows, scaled. left: how many positions
-// begin with the tile.
+// Scores of a group's tile [HEADS, KEYS], computed as its parts arrive. best: the largest scaled score in each of a thread's two rows.
+// left: number of positions from the beginning of the tile on.
 template <int GROUP> __device__ __forceinline__ void scoreTile(
     float (&scores)[SCORES], float (&best)[2], const Operands& at, const Rotated& rotated, u32 shared, int parity, int left, float factor) {
   scorePart<GROUP, OWN_PART>(scores, at, shared, parity);
@@ -101,10 +103,10 @@ template <int GROUP> __device__ __forceinline__ void scoreTile(
   }
 }
 
-// Whether a warp's results become smaller, which few tiles make any; or are no numbers any more.
+// Whether any of a warp's results shrink, which few tiles cause, or become NaN.
 __device__ __forceinline__ bool shrinksAny(const float (&shrink)[2]) { return __any_sync(FULL_MASK, !(shrink[0] >= 1 && shrink[1] >= 1)); }
 
-// Scores become weights, which count by the largest scores (best); adds them up.
+// Turns scores into weights, relative to the largest scores (best). added: the sums of the weights.
 __device__ __forceinline__ void weigh(float (&scores)[SCORES], const float (&best)[2], float (&added)[2], float factor) {
 #pragma unroll
   for (int h = 0; h < 2; h++) {
@@ -128,13 +130,13 @@ __device__ __forceinline__ void packWeights(u32 (&weights)[KEYS / 16][4], const 
     for (int i = 0; i < 4; i++) weights[s][i] = packed(scores[s * 8 + i * 2], scores[s * 8 + i * 2 + 1]);
 }
 
-// Stores them where the other group's tensor cores read them. row: of storeMatrices, of the first 16 positions.
+// Stores the weights where the other group's tensor cores read them. row: as in storeMatrices, for the first 16 positions.
 __device__ __forceinline__ void storeWeights(u32 row, const u32 (&weights)[KEYS / 16][4]) {
 #pragma unroll
   for (int s = 0; s < KEYS / 16; s++) storeMatrices(row ^ s * 32, weights[s]);
 }
 
-// The largest so far becomes another one, and sums shrink accordingly; shrink: what results have to be multiplied by.
+// Replaces the largest scores so far by top and shrinks the sums accordingly. shrink: the factors by which results must be multiplied.
 __device__ __forceinline__ void raiseBest(float (&best)[2], const float (&top)[2], float (&shrink)[2], float (&sum)[2]) {
 #pragma unroll
   for (int h = 0; h < 2; h++) {
@@ -150,7 +152,8 @@ __device__ __forceinline__ void shrinkResults(float (&acc)[VALUES], const float 
   for (int i = 0; i < VALUES; i++) acc[i] *= shrink[i / 2 % 2];
 }
 
-// acc [HEADS, RANK / GROUPS] += weights · values of a group's tile: its own weights, from registers, or the other group's. Not waited for.
+// acc [HEADS, RANK / GROUPS] += weights · values of a group's tile. addOwn uses this group's weights, from registers; addOther uses the
+// other group's, from shared memory. Neither waits for the products.
 __device__ __forceinline__ void addOwn(float (&acc)[VALUES], const u32 (&weights)[KEYS / 16][4], const Operands& at, int group) {
   beginProducts();
 #pragma unroll

@@ -1,7 +1,6 @@
-// From one rank to another, in chunks through a ring in the receiver's memory: [GRID][2][CHUNK_BYTES]. A block works with the same
-// block of the other
-// rank alone. arrivals (the receiver's): [GRID] number of the last chunk that was written; credits (the sender's): [GRID] of the last
-// that was read.
+// Passes data from one rank to another, in chunks through a ring in the receiver's memory: [GRID][2][CHUNK_BYTES]. A block works only with
+// the same block of the other rank. arrivals (in the receiver's memory): [GRID] number of the last chunk that was written; credits (in the
+// sender's memory): [GRID] number of the last chunk that was read.
 __device__ __forceinline__ void copyBytes(unsigned char* target, const unsigned char* source, int bytes) {
   const int packs = bytes / 16;
   for (int i = threadIdx.x; i < packs; i += blockDim.x) ((uint4*)target)[i] = loadPeer((const uint4*)source + i);

@@ -1,4 +1,4 @@
-// Memory that several ranks see: on one card, or over NVLink or PCIe. Strong accesses at system scope pass the first cache by.
+// Access to memory that several ranks share: on one card, or over NVLink or PCIe. Strong accesses at system scope bypass the L1 cache.
 __device__ __forceinline__ u32 loadAcquire(const u32* p) {
   u32 value;
   asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
@@ -29,15 +29,15 @@ __device__ __forceinline__ u16 loadPeer(const u16* p) {
   return value;
 }
 
-// One turn of a loop that waits for a peer: steps back where that takes long, and says false once the group was aborted. That is a word in
-// the host's memory: thousands of threads that asked for it often would take the bus from the launches that they wait for.
+// One turn of a loop that waits for a peer: sleeps if the wait takes long, and returns false once the group was aborted. The abort flag is in
+// host memory and is read rarely: thousands of threads that poll it would keep the bus from the launches that they wait for.
 __device__ __forceinline__ bool waitOn(u32& turns, const u32* abort) {
   turns++;
   if (turns > 256) __nanosleep(turns < 4096 ? 64 : 512);
   return turns % 2048 != 0 || loadRelaxed(abort) == 0;
 }
 
-// Waits until a peer's count has come to a number; counts may pass the end of 32 bits.
+// Waits until a peer's count has reached a number. Counts may wrap around after 32 bits.
 __device__ __forceinline__ bool waitForCount(const u32* count, u32 number, const u32* abort) {
   for (u32 turns = 0; (int)(loadAcquire(count) - number) < 0;)
     if (!waitOn(turns, abort)) return false;

@@ -1,6 +1,6 @@
-// What a request does to its logits before a token is chosen, in the order of the host's LogitsProcessors: grammar mask and allowed tokens,
-// banned tokens, biases, penalties. out: [rows, width] float32. A row that holds NaN, +infinity or nothing but -infinity becomes NaN. One
-// block a row. Lists stand in data; bias and count lists are ids, then as many values.
+// Applies a request's changes to its logits before a token is chosen, in the order of the host's LogitsProcessors: grammar mask and allowed
+// tokens, banned tokens, biases, penalties. out: [rows, width] float32. A row that holds NaN, +infinity or nothing but -infinity becomes NaN.
+// One block per row. data holds the lists; bias and count lists are ids, followed by as many values.
 #define POSITIVE_INFINITY __int_as_float(0x7f800000)
 #define LARGEST 3.402823466e+38f
 
@@ -9,7 +9,7 @@ struct Edits {
   int allowedStart, allowedCount; // -1: every token is allowed
   int bannedStart, bannedCount;
   int biasStart, biasCount;
-  int countsStart, countsCount;   // how often each token stands in the output; 0: in the prompt alone
+  int countsStart, countsCount;   // how often each token occurs in the output; 0: only in the prompt
   float repetition, frequency, presence;
 };
 
@@ -18,7 +18,7 @@ __device__ __forceinline__ bool isMasked(const Edits& edits, const int* data, in
   return id / 32 >= edits.maskWords || !((u32)data[edits.maskStart + id / 32] >> id % 32 & 1);
 }
 
-// A legal penalty or bias makes no infinity of a finite logit, and no finite one of a forbidden token's.
+// A valid penalty or bias must not turn a finite logit into an infinity, nor a forbidden token's logit into a finite one.
 __device__ __forceinline__ float rounded(double value, float before) {
   return before == NEGATIVE_INFINITY ? before : (float)fmin(fmax(value, -(double)LARGEST), (double)LARGEST);
 }
@@ -52,7 +52,7 @@ extern "C" __global__ void __launch_bounds__(1024) processRows(const T* logits, 
   __syncthreads();
   for (int i = threadIdx.x; i < edits.countsCount; i += blockDim.x) {
     const int id = data[edits.countsStart + i], count = data[edits.countsStart + edits.countsCount + i];
-    // A prompt may hold ids beyond a row that is narrower than the tokenizer's vocabulary.
+    // Ids in a prompt may lie beyond the end of a row that is narrower than the tokenizer's vocabulary.
     if ((u32)id >= (u32)width) continue;
     const float logit = target[id];
     double value = logit > 0 ? (double)logit / edits.repetition : (double)logit * edits.repetition;

@@ -1,4 +1,4 @@
-// What products of many matrices by their own rows have in common: which rows, and what becomes of a sum.
+// Shared by the kernels that multiply many matrices by rows of their own: which rows a matrix has, and how a sum becomes a result.
 // GATED: W holds gates above ups; y = silu(gate) · up. ADD: the result is added to y.
 // ROWS: 0: the rows of x and y are those of the batch or tile. 1: the rows of x are those of an expert's tokens, the rows of y follow the order of the
 // experts. 2: the other way round.
@@ -9,10 +9,10 @@ struct Product {
   const T* x;
   T* y;
   int count;                        // rows
-  int first;                        // the first one among all experts' rows
+  int first;                        // index of the first row among all experts' rows
 };
 
-// Which row of x, and of y, the i-th row of a product is.
+// The row of x (inputRow) and of y (outputRow) that the i-th row of a product stands for.
 __device__ __forceinline__ int inputRow(const Product& p, int i, int perToken) {
 #if ROWS == 1
   return p.order[i] / perToken;
@@ -29,7 +29,7 @@ __device__ __forceinline__ int outputRow(const Product& p, int i) {
 #endif
 }
 
-// One result: its sums of gate and up, or its only one, become an element of y.
+// Turns the sums of one result (gate and up, or a single sum) into an element of y.
 __device__ __forceinline__ void finish(const Product& p, const T* bias, float* sums, int row, int output, int count, int yStride) {
   if (bias) {
     sums[0] += toFloat(bias[output]);

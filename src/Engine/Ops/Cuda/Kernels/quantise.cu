@@ -1,4 +1,4 @@
-// Activations as 8-bit floats (e4m3): a row's 128 inputs share a scale, their largest magnitude over 448, so that none is cut off.
+// Quantises activations to 8-bit floats (e4m3): 128 inputs of a row share a scale, their largest magnitude over 448, so that none is clipped.
 #define BLOCK 128
 #define LARGEST 448.f
 #define SMALLEST 1e-30f
@@ -8,12 +8,12 @@
 #define TILE_BYTES (ROWS_OF_TILE * BLOCK)
 #define ROWS_OF_WARP (ROWS_OF_TILE / WARPS_OF_BLOCK)
 
-// Four inputs of each lane of a warp as 8-bit floats, and their scale.
+// Quantises four inputs in each lane of a warp to 8-bit floats, and computes their common scale.
 __device__ __forceinline__ u32 quantised(const float (&value)[4], float& scale) {
   float top = fmaxf(fmaxf(fabsf(value[0]), fabsf(value[1])), fmaxf(fabsf(value[2]), fabsf(value[3])));
 #pragma unroll
   for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
-  // What is smaller has no finite inverse, and counts as nothing.
+  // Anything smaller has no finite inverse and counts as zero.
   const bool isNothing = top < SMALLEST;
   const float inverse = isNothing ? 0 : LARGEST / top;
   scale = isNothing ? 0 : top / LARGEST;
@@ -23,7 +23,7 @@ __device__ __forceinline__ u32 quantised(const float (&value)[4], float& scale) 
   return (u32)low | (u32)high << 16;
 }
 
-// Four neighbouring inputs; zeros where they are not wanted.
+// Reads four adjacent inputs; zeros if they are not wanted.
 __device__ __forceinline__ void readFour(float (&value)[4], const T* from, bool wanted) {
   union {
     uint2 raw;
@@ -34,8 +34,8 @@ __device__ __forceinline__ void readFour(float (&value)[4], const T* from, bool 
   for (int i = 0; i < 4; i++) value[i] = toFloat(pack.element[i]);
 }
 
-// x: [rows, xStride], of which the first inputs (a multiple of 4) are read; y: [rows, inputs]; scales: [⌈inputs / 128⌉, rows]. A warp has
-// 128 inputs. grid (rows, blocks of 8 warps).
+// x: [rows, xStride], of which the first inputs columns (a multiple of 4) are read; y: [rows, inputs]; scales: [⌈inputs / 128⌉, rows]. A warp
+// quantises 128 inputs. grid (rows, blocks of 8 warps).
 extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantise(const T* x, int xStride, u8* y, float* scales, int rows, int inputs) {
   launchDependents();
   waitForPrevious();
@@ -50,16 +50,16 @@ extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantise(con
 }
 
 #ifdef NORM_WARPS
-// The same of rows that are normalised before, by the root of their mean square, and rounded to T as a norm alone rounds them. weight:
-// [inputs]; normed: [rows of x, inputs] or null, what was quantised. A block has a row, each of its NORM_WARPS warps NORM_CHUNKS times 128
-// inputs. TILED: y and scales as of quantiseTiles; inputs is a multiple of 128 then.
+// As quantise, for rows that are first RMS-normalised and rounded to T, as a separate norm would round them. weight: [inputs]; normed: [rows of
+// x, inputs] or null: the normalised rows. A block processes one row, each of its NORM_WARPS warps NORM_CHUNKS times 128 inputs. TILED: y and
+// scales as in quantiseTiles; inputs is then a multiple of 128.
 extern "C" __global__ void __launch_bounds__(NORM_WARPS * WARP) quantiseNormed(
     const T* x, int xStride, const T* weight, float epsilon, T* normed, u8* y, float* scales, int rows, int inputs) {
   __shared__ float partial[NORM_WARPS];
   launchDependents();
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, row = blockIdx.x;
   float value[NORM_CHUNKS][4], factor[NORM_CHUNKS][4], squares = 0;
-  // No kernel writes the weights: they come while the kernel before still runs.
+  // No kernel writes the weights, so they are loaded while the previous kernel still runs.
 #pragma unroll
   for (int i = 0; i < NORM_CHUNKS; i++) {
     const int column = (i * NORM_WARPS + warp) * BLOCK + lane * 4;
@@ -110,14 +110,14 @@ extern "C" __global__ void __launch_bounds__(NORM_WARPS * WARP) quantiseNormed(
 
 #ifdef ROWS
 // For bulkProducts: 64 rows of 128 inputs are contiguous, their 16-byte packs swizzled (warpgroup.cu). ROWS: as in product.cu. y: [tiles,
-// inputs / 128, 64 rows, 128], scales: [tiles, inputs / 128, 64]. tiles, starts, order: of experts.cu; a tile is 64 rows of an expert.
+// inputs / 128, 64 rows, 128], scales: [tiles, inputs / 128, 64]. tiles, starts, order: from experts.cu; a tile is 64 rows of an expert.
 #if ROWS == 1
 #define TILE_THREADS (WARPS_OF_BLOCK * WARP)
-#define PACKS (BLOCK / 16)          // of a row
-#define STEP (TILE_THREADS / PACKS) // rows of a pass
+#define PACKS (BLOCK / 16)          // per row
+#define STEP (TILE_THREADS / PACKS) // rows per pass
 
-// Copies what quantise has made of each token to the rows of its experts; x, xScales: its y and scales, rows: of them. Rows beyond the end
-// of an expert's own repeat the last one. grid (tiles, any).
+// Copies each token's quantised row to the rows of its experts. x, xScales: y and scales as written by quantise; rows: their number of rows.
+// Rows beyond the end of an expert's own repeat its last one. grid (tiles, any).
 extern "C" __global__ void __launch_bounds__(TILE_THREADS) gatherTiles(
     const u8* x, const float* xScales, u8* y, float* scales, int rows, int inputs, const int2* tiles, const int* starts, const int* order,
     int perToken) {
@@ -143,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(TILE_THREADS) gatherTiles(
   }
 }
 #else
-// Rows beyond the end of a matrix' own are zeros. grid (tiles, inputs / 128).
+// Rows beyond the end of a matrix's own become zeros. grid (tiles, inputs / 128).
 extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantiseTiles(
     const T* x, int xStride, u8* y, float* scales, int rows, int inputs, const int2* tiles, const int* starts) {
   launchDependents();

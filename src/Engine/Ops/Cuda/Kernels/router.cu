@@ -1,9 +1,9 @@
-// logits = x · Wᵀ in float32, by a float32 matrix: the scores of experts. Compiled for TILE rows at once and OUTPUTS of a block. The order of a result's
-// additions depends on the width alone: a row has the same bits alone and in any step.
+// logits = x · Wᵀ in float32, by a float32 matrix: the scores of experts. Compiled for TILE rows at once and OUTPUTS outputs per block. The order of a
+// result's additions depends only on the width, so a row gets the same bits alone and in any step.
 #define THREADS 256
 #define WARPS (THREADS / WARP)
 
-// A pack of 16-bit inputs takes 8 floats of each row of the matrix.
+// The 8 floats of each row of the matrix that a pack of 16-bit inputs is multiplied by.
 struct Weights {
   float4 half[OUTPUTS][2];
 };
@@ -17,14 +17,14 @@ __device__ __forceinline__ void loadWeights(Weights& w, const float* matrix, int
   }
 }
 
-// matrix: [outputs, width] float32, x: [rows, width] of 16-bit elements, y: [rows, outputs] float32; the width is a multiple of 8. A thread has at
-// most EARLY packs of the matrix before it knows x. grid (blocks of outputs, tiles of rows).
+// matrix: [outputs, width] float32, x: [rows, width] of 16-bit elements, y: [rows, outputs] float32; the width is a multiple of 8. A thread loads at
+// most EARLY packs of the matrix before it reads x. grid (blocks of outputs, tiles of rows).
 extern "C" __global__ void __launch_bounds__(THREADS) routerLogits(const float* matrix, const T* x, float* y, int rows, int outputs, int width) {
   __shared__ float partial[WARPS][TILE * OUTPUTS];
   launchDependents();
   const int first = blockIdx.x * OUTPUTS, firstRow = blockIdx.y * TILE, packs = width / 8;
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-  // No kernel writes the matrix: what there is room for comes while the kernel before still runs.
+  // No kernel writes the matrix, so as much of it as fits is loaded while the previous kernel still runs.
   Weights w[EARLY];
 #pragma unroll
   for (int i = 0; i < EARLY; i++)

@@ -1,5 +1,5 @@
-// The choice of experts. Compiled for EXPERTS, PER_TOKEN, GROUPS and what is said of route.
-// As unsigned numbers in the order of the values, so that one instruction finds the largest of a warp. 0: no number, below all.
+// The choice of experts. Compiled for EXPERTS, PER_TOKEN, GROUPS and the options described at route.
+// keyOf maps values to unsigned numbers of the same order, so that one instruction finds the largest in a warp. NaN becomes 0, below all others.
 __device__ __forceinline__ u32 keyOf(float value) {
   const u32 bits = __float_as_uint(value + 0.f); // -0 as 0
   return value != value ? 0 : bits ^ ((int)bits < 0 ? 0xffffffffu : 0x80000000u);
@@ -9,7 +9,7 @@ __device__ __forceinline__ float valueOf(u32 key) { return __uint_as_float(key ^
 #define PER_LANE ((EXPERTS + WARP - 1) / WARP)
 #define SIZE_OF_GROUP (EXPERTS / GROUPS)
 
-// The two best of some candidates, none of which are NaN.
+// The two best of some candidates, none of which is NaN.
 struct BestTwo {
   float first = NEGATIVE_INFINITY, second = NEGATIVE_INFINITY;
   __device__ __forceinline__ void add(float otherFirst, float otherSecond) {
@@ -18,7 +18,7 @@ struct BestTwo {
   }
 };
 
-// Keys of what is compared of each group: the sum of its two best candidates, or its best. A lane has the candidates lane, lane + 32, ...
+// Keys by which groups are compared: the sum of a group's two best candidates, or its best. A lane has the candidates lane, lane + 32, ...
 __device__ __forceinline__ void scoreGroups(const float (&candidate)[PER_LANE], u32 (&score)[GROUPS]) {
 #if SIZE_OF_GROUP % WARP == 0
 #pragma unroll
@@ -49,24 +49,24 @@ __device__ __forceinline__ void scoreGroups(const float (&candidate)[PER_LANE], 
 #endif
 }
 
-// logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, for the choice alone. ids, weights: [tokens, PER_TOKEN + JOINED], best first; JOINED:
-// last comes the expert of every token, whose number is EXPERTS, with a weight of 1.
-// contextLengths: [tokens] or null; a padding row has 0 and gets no expert (-1), so that it makes none be read.
-// SOFTMAX: scores sum to 1; otherwise each is a sigmoid. Of GROUPS groups the GROUPS_PER_TOKEN best are chosen from: by their two best candidates
-// together (BY_TWO), or by their best. NORMALIZED: weights are divided by their sum. One warp a token.
+// logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, used only for the choice. ids, weights: [tokens, PER_TOKEN + JOINED], best first.
+// JOINED: one more expert, which every token uses, comes last; its number is EXPERTS and its weight 1.
+// contextLengths: [tokens] or null; a padding row has 0 and gets no expert (-1), so that no expert is read for it.
+// SOFTMAX: scores sum to 1; otherwise each is a sigmoid. Experts are chosen from the GROUPS_PER_TOKEN best of GROUPS groups, compared by the sum of
+// their two best candidates (BY_TWO) or by their best. NORMALIZED: weights are divided by their sum. One warp per token.
 extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, const float* bias, const int* contextLengths, int* ids, float* weights,
                                                          float weightScale) {
   launchDependents();
   const int lane = threadIdx.x;
   float added[PER_LANE], candidate[PER_LANE], score[PER_LANE];
-  // No kernel writes the bias.
+  // No kernel writes the bias, so it is loaded before the wait.
 #pragma unroll
   for (int i = 0; i < PER_LANE; i++) added[i] = bias && i * WARP + lane < EXPERTS ? bias[i * WARP + lane] : 0;
   ids += (u64)blockIdx.x * (PER_TOKEN + JOINED);
   weights += (u64)blockIdx.x * (PER_TOKEN + JOINED);
   const float* row = logits + (u64)blockIdx.x * EXPERTS;
-  // The first turn chooses of anything while the kernel before still runs: it brings the instructions, which the weights of a step have
-  // pushed out of the caches.
+  // The first turn runs on arbitrary values while the previous kernel still runs: it loads the instructions, which the weights of a step
+  // have evicted from the caches.
 #pragma unroll 1
   for (int turn = 0; turn < 2; turn++) {
     if (turn == 1) waitForPrevious();
@@ -107,7 +107,7 @@ extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, co
       u32 chosen[(GROUPS + 31) / 32]; // bits, the same on all lanes
 #pragma unroll
       for (int w = 0; w < (GROUPS + 31) / 32; w++) {
-        // A lane counts the groups that come before its own.
+        // Each lane counts the groups that rank above its own.
         u32 own = 0;
         int before = 0;
 #pragma unroll
@@ -137,7 +137,7 @@ extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, co
 #pragma unroll
       for (int j = 0; j < PER_LANE; j++) best = max(best, key[j]);
       best = warpMax(best);
-      // Of equal ones the lowest number; the last one where all that is left is no number.
+      // Among equals the lowest number wins. If only NaN is left, the last expert is taken.
 #pragma unroll
       for (int j = PER_LANE - 1; j >= 0; j--) number = key[j] == best ? j * WARP + lane : number;
       const int index = best == 0 ? EXPERTS - 1 : (int)~warpMax(~number);

@@ -1,7 +1,7 @@
-// One token for each row of logits. Greedy (inverseTemperature 0): the largest logit, the lowest id among equals. Otherwise one draw from
-// softmax(logits * inverseTemperature): the inverse of the cumulative distribution in the order of ids, at a uniform number that the host
-// has drawn; weights are float32, sums double. -1 for a row with NaN or +infinity, NOTHING_LEFT for one of nothing but -infinity. CUTS: only
-// tokens that their row's cut keeps take part in a draw. places: where in ids each row's token goes; null: in their order. One block a row.
+// Chooses one token for each row of logits. Greedy (inverseTemperature 0): the largest logit, the lowest id among equals. Otherwise one draw
+// from softmax(logits * inverseTemperature): the inverse of the cumulative distribution in the order of ids, at a uniform number drawn by the
+// host; weights are float32, sums double. A row with NaN or +infinity gives -1, a row of nothing but -infinity NOTHING_LEFT. CUTS: only the
+// tokens that their row's cut keeps take part in a draw. places: index in ids for each row's token; null: in row order. One block per row.
 #define WARPS 32
 #define POSITIVE_INFINITY __int_as_float(0x7f800000)
 
@@ -22,7 +22,7 @@ __device__ __forceinline__ double warpSumDouble(double x) {
 }
 
 // Splits [begin, end) over the block's warps, adds the weights of each part, and finds the part in which the running sum passes target.
-// Every thread gets that part in begin and end, and target less what stands before it. scaleTarget: target is a share of the whole sum.
+// Every thread gets that part in begin and end, and target minus the sum before it. scaleTarget: target is a share of the whole sum.
 __device__ __forceinline__ void narrow(const T* row, float top, float scale, int& begin, int& end, double& target, bool scaleTarget, const Cut& cut, double* sums) {
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
   const int share = ((end - begin + WARPS - 1) / WARPS + PACK - 1) / PACK * PACK;
@@ -55,7 +55,7 @@ __device__ __forceinline__ void narrow(const T* row, float top, float scale, int
     for (int w = 0; w < WARPS; w++) total += sums[w];
     target *= total;
   }
-  // The last part with any weight takes what rounding leaves over.
+  // If rounding keeps the sum below target, the last part with any weight is chosen.
   int chosen = 0;
   double before = 0, running = 0;
   for (int w = 0; w < WARPS; w++) {
@@ -72,11 +72,11 @@ __device__ __forceinline__ void narrow(const T* row, float top, float scale, int
   end = min(end, begin + share);
 }
 
-// Draws of few rows come with the launch.
+// Draws of few rows are passed as a launch argument.
 #define MAX_GIVEN 64
 struct GivenDraws { Draw of[MAX_GIVEN]; };
 
-// draws: null, or those of more rows than are given. hostIds: where the host reads the ids, too, or null.
+// draws: null, or the draws of more rows than given holds. hostIds: a second copy of the ids for the host, or null.
 extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(
     const T* logits, const Draw* draws, const Cut* cuts, const int* places, int* ids, int* hostIds, int width, const __grid_constant__ GivenDraws given) {
   __shared__ Best best[WARPS];
@@ -131,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(
   cut = cuts[blockIdx.x];
 #endif
 
-  // Twice over the block, then one warp over what is left.
+  // The block narrows the range twice; one warp then searches the rest.
   int begin = 0, end = width;
   double target = draw.uniform;
   narrow(row, mine.value, scale, begin, end, target, true, cut, sums);

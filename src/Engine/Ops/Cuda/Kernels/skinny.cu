@@ -1,8 +1,8 @@
-// y = x Wᵀ for few rows of x on tensor cores: bound by the reading of W, each byte of which is read once. Matrices are 16-bit (the type of x) or
-// 8-bit floats (FP8: e4m3, widened to the type of x on the way, sums scaled by block). Fragments come straight from memory, 16 bytes a lane: the
-// order of what is summed over is free as long as both operands agree on it.
-// NT: tiles of 8 rows of x that are computed at once. MT: tiles of 16 rows of W of a warp. A block has MG · KG warps: MG side by side over W's
-// rows, KG over the inputs, which also DEPTH chunks deep are on their way. grid (blocks of outputs, experts or batches, splits of the inputs).
+// y = x Wᵀ for few rows of x on tensor cores: limited by the speed of reading W, each byte of which is read once. Matrices are 16-bit (the type of
+// x) or 8-bit floats (FP8: e4m3, widened to the type of x after loading, sums scaled by block). Fragments come straight from memory, 16 bytes per
+// lane: the order of the summed dimension is free as long as both operands agree on it.
+// NT: tiles of 8 rows of x that are computed at once. MT: tiles of 16 rows of W per warp. A block has MG · KG warps: MG of them split W's rows, KG
+// the inputs; each keeps DEPTH chunks of inputs in flight. grid (blocks of outputs, experts or batches, splits of the inputs).
 // GATED: W holds gates above ups; y = silu(gate) · up, and a tile has 8 pairs. ADD: the result is added to y.
 // ROWS: 0: the batches of blockIdx.y have matrices, inputs and outputs at fixed strides. 1: blockIdx.y counts the experts that have rows; the
 // rows of x are those of their tokens, the rows of y follow the order of the experts. 2: the other way round.
@@ -25,8 +25,8 @@ union Words {
   u32 word[4];
 };
 
-// Two of four 8-bit floats, widened: their bits moved to where an exponent of 8 or 5 bits has them, and its other bias by a product, which is exact
-// and mends subnormal ones too.
+// Widens two of four 8-bit floats: their bits are moved to where a format with an exponent of 8 or 5 bits has them, and an exact multiplication
+// corrects the exponent's bias, for subnormal numbers too.
 __device__ __forceinline__ u32 widened(u32 four, u32 selector) {
   const u32 high = __byte_perm(four, 0, selector); // each in the upper half of 16 bits
 #if TYPE == 1
@@ -36,10 +36,11 @@ __device__ __forceinline__ u32 widened(u32 four, u32 selector) {
 #endif
 }
 
-// rows: of x, where ROWS is 0. weight: the matrix, or a table of the experts' matrices (as scales is one then). Strides in elements: of rows of x and
-// y, and from one batch to the next. scaleRows: [outputs] the row of blocks that each has; scaleOffset: inputs of the first block that lie before
-// the first input; a multiple of CHUNK, as scaleBlock is. active: [experts] those that have rows, then -1; starts: [experts + 1] their rows'
-// places in order, all of it of experts.cu. partials: [splits, rows of y, outputs] float32 and counters (zero before and after), unused with one split.
+// rows: of x, where ROWS is 0. weight: the matrix, or a table of addresses of the experts' matrices (scales is then a table, too). Strides, in
+// elements: between rows of x and of y, and between batches. scaleRows: [outputs] the row of scales of each output; scaleOffset: how many inputs of
+// the first block lie before the first input; a multiple of CHUNK, like scaleBlock. active: [experts] those with rows, then -1; starts: [experts + 1]
+// where their rows begin in order; all from experts.cu. partials: [splits, rows of y, outputs] float32; counters: zero before and after. Both are
+// unused with one split.
 extern "C" __global__ void __launch_bounds__(THREADS) skinny(
     const void* weight, const void* scales, const int* scaleRows, int scaleColumns, int scaleBlock, int scaleOffset, const T* bias, const T* x, T* y,
     int rows, int outputs, int inputs, int xStride, int yStride, u64 weightBatch, int xBatch, int yBatch, const int* active, const int* starts,
@@ -70,7 +71,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) skinny(
   for (int m = 0; m < MT; m++)
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      // Beyond the end the last one is read again and its result dropped.
+      // Beyond the end the last output is computed again and dropped.
       const int i = blockIdx.x * OWNED + (mg * MT + m) * TILE_OUTPUTS + lane / 4 + (GATED ? 0 : h * 8);
       const int output = min(i, count - 1) + (GATED ? h * count : 0);
       lines[m][h] = p.weight + ((u64)output * inputs + lane % 4 * PER_LANE) * (FP8 ? 1 : 2);
@@ -174,7 +175,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) skinny(
       for (int n = 0; n < NT; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-          // With gates, those of all tiles come first.
+          // With GATED the gates of all tiles come first.
           const int o = (mg * MT + m) * TILE_OUTPUTS + lane / 4 + (i / 2) * (GATED ? OWNED : 8);
           sums[kg][o][n * 8 + lane % 4 * 2 + i % 2] = acc[m][n][i];
         }
@@ -200,7 +201,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) skinny(
   }
   if (splits == 1) return;
 
-  // The block that ends last adds the parts, in their order.
+  // The block that finishes last adds the parts, in their order.
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) isLast = atomicInc(counters + blockIdx.y * gridDim.x + blockIdx.x, splits - 1) == splits - 1;

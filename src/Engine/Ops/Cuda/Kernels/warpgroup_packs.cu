@@ -1,4 +1,4 @@
-// Products of a warpgroup of 64 rows by NR rows, 32 bytes of each: 8-bit floats (e4m3) where FP8, elements of TYPE otherwise.
+// Warpgroup products of 64 rows by NR rows, 32 bytes of each: 8-bit floats (e4m3) if FP8, otherwise elements of TYPE.
 #if FP8
 #define OPERANDS "k32.f32.e4m3.e4m3"
 #define LAYOUTS ""

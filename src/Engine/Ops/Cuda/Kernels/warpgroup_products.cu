@@ -1,8 +1,8 @@
-// y = x Wᵀ on Hopper's warpgroups, for any number of rows of x: each multiplies 64 outputs by NR rows. W is operand a, so that few rows waste nothing.
-// FP8: both are 8-bit floats (e4m3) with scales: W's one for a block, x's one for a row and 128 inputs (quantise.cu). Every 128 inputs the sums are
-// scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv 2412.19437, 3.3.2). Otherwise both are of TYPE.
-// GROUPS: warpgroups. DEEP: chunks of 128 bytes of a row in a stage; STAGES are on their way. SPLITS: blocks of a cluster, which share the inputs of the
-// same outputs and add their sums in order. GATED, ADD, ROWS: product.cu; gates and ups of the same outputs are in one block.
+// y = x Wᵀ on Hopper's warpgroups, for any number of rows of x. Each warpgroup multiplies 64 outputs by NR rows. W is operand a, so that few rows waste
+// nothing. FP8: both are 8-bit floats (e4m3) with scales: W has one per block, x one per row and 128 inputs (quantise.cu). After every 128 inputs the
+// sums are scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv 2412.19437, 3.3.2). Otherwise both are of TYPE.
+// GROUPS: warpgroups. DEEP: chunks of 128 bytes of a row in a stage; up to STAGES stages are in flight. SPLITS: blocks of a cluster, which share the
+// inputs of the same outputs and add their sums in order. GATED, ADD, ROWS: product.cu; gates and ups of the same outputs are in one block.
 // grid (tiles of rows, blocks of outputs, SPLITS), THREADS, SHARED_BYTES.
 #define TILE (GROUPS * 64)
 #define THREADS (GROUPS * 128)
@@ -15,30 +15,30 @@
 #define INPUT_BYTES (NR * CHUNK_BYTES)
 #define STAGE_BYTES (DEEP * (WEIGHT_BYTES + INPUT_BYTES))
 #define STAGE_SCALES (FP8 ? DEEP * (TILE + NR) : 0)
-#define WEIGHT_PACKS (TILE * PACKS_OF_ROW / THREADS) // of a thread
+#define WEIGHT_PACKS (TILE * PACKS_OF_ROW / THREADS) // per thread
 #define INPUT_PACKS ((NR * PACKS_OF_ROW + THREADS - 1) / THREADS)
 #define INPUT_SCALES ((NR * DEEP + THREADS - 1) / THREADS)
-#define NO_CHUNKS 16                // rows that are contiguous have no second distance
+#define NO_CHUNKS 16                // for contiguous rows, which have no distance between chunks
 #define SHARED_BYTES (STAGES * (STAGE_BYTES + STAGE_SCALES * 4) + GROUP_BYTES)
 #if SPLITS > 1
 #define CLUSTER __cluster_dims__(1, 1, SPLITS)
 #else
 #define CLUSTER
 #endif
-// Sums of a step's chunks, before they are scaled; without scales they go to the others at once.
+// Sums of a step's chunks before they are scaled. Without scales products are added to the final sums at once.
 #if FP8
 typedef float Parts[DEEP][NR / 2];
 #else
 typedef float Parts[1][1];
 #endif
 
-// Starts a copy of 4 bytes to shared memory; zeros where it is not wanted.
+// Starts a copy of 4 bytes to shared memory; stores zeros if it is not wanted.
 __device__ __forceinline__ void copyScale(void* to, const void* from, bool wanted) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" :: "r"(sharedAddress(to)), "l"(from), "r"(wanted ? 4 : 0) : "memory");
 }
 
-// In steps of few tokens weights leave the L2 cache before all else: what kernels between products read, their own instructions too, is
-// still there then.
+// In steps of few tokens weights are evicted from the L2 cache before anything else. So it still holds what the kernels between products read,
+// including their instructions.
 __device__ __forceinline__ u64 policyOf(bool evictsFirst) {
   u64 policy;
   if (evictsFirst) asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
@@ -52,7 +52,7 @@ __device__ __forceinline__ void copyOnce(void* to, const void* from, bool wanted
                :: "r"(sharedAddress(to)), "l"(from), "r"(wanted ? 16 : 0), "l"(policy) : "memory");
 }
 
-// A float of the same place in the shared memory of another block of the cluster.
+// The float at the same place in the shared memory of another block of the cluster.
 __device__ __forceinline__ float ofBlock(const float* own, int block) {
   float value;
   asm volatile("{ .reg .u32 a; mapa.shared::cluster.u32 a, %1, %2; ld.shared::cluster.f32 %0, [a]; }"
@@ -60,7 +60,7 @@ __device__ __forceinline__ float ofBlock(const float* own, int block) {
   return value;
 }
 
-// Which output a row of the block's tile is; beyond the end the last one is read again and its result dropped.
+// The output that a row of the block's tile stands for. Beyond the end the last output is computed again and dropped.
 __device__ __forceinline__ int outputOf(int r, int count) {
   const int output = min((int)blockIdx.y * OWNED + r % OWNED, count - 1);
   return GATED && r >= OWNED ? output + count : output;
@@ -68,8 +68,8 @@ __device__ __forceinline__ int outputOf(int r, int count) {
 
 // outputs, inputs, scales, scaleRows, scaleColumns: as in skinny.cu; scaleBlock and scaleOffset are multiples of CHUNK. xScales:
 // [⌈inputs / 128⌉, xRows] float32 where FP8. x and y: rows of xStride and yStride elements. rows: of x, where ROWS is 0; then blockIdx.x counts rowTiles tiles of
-// each of several batches, which are weightBatch, xBatch and yBatch elements apart. tiles: those of experts.cu: expert, and which NR of its rows; then -1.
-// starts, order: of experts.cu.
+// each of several batches, which are weightBatch, xBatch and yBatch elements apart. tiles: from experts.cu: {expert, which NR of its rows}, then -1.
+// starts, order: from experts.cu.
 extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) products(
     const void* weight, const void* scales, const int* scaleRows, int scaleColumns, int scaleBlock, int scaleOffset, const T* bias, const u8* x,
     const float* xScales, int xRows, T* y, int rows, int outputs, int inputs, int xStride, int yStride, int rowTiles, u64 weightBatch, int xBatch,
@@ -96,8 +96,8 @@ extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) produc
   const int firstChunk = chunks * (int)blockIdx.z / SPLITS, endChunk = chunks * ((int)blockIdx.z + 1) / SPLITS;
   const int steps = max(1, (endChunk - firstChunk + DEEP - 1) / DEEP), limit = min(inputs, endChunk * CHUNK);
   const int group = threadIdx.x / 128, warp = threadIdx.x % 128 / WARP, lane = threadIdx.x % WARP;
-  const int ownRow = group * 64 + warp * 16 + lane / 4; // of the tile; the other one is 8 further
-  // This thread copies the same pack of rows that are this far apart.
+  const int ownRow = group * 64 + warp * 16 + lane / 4; // first of the thread's two rows of the tile; the second is 8 further
+  // This thread copies pack ownPack of every rowsApart-th row from firstOwn on.
   const int firstOwn = threadIdx.x / PACKS_OF_ROW, ownPack = threadIdx.x % PACKS_OF_ROW, ownColumn = firstChunk * CHUNK + ownPack * (16 / ELEMENT);
   const int rowsApart = THREADS / PACKS_OF_ROW;
 
@@ -134,11 +134,11 @@ extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) produc
   waitForPrevious();
 #endif
   auto sourceOf = [&](int i) { return base + i < p.count ? inputRow(p, base + i, perToken) : -1; };
-  int inputAt[INPUT_PACKS]; // rows of x that this thread copies packs of; negative: there is none
+  int inputAt[INPUT_PACKS]; // rows of x whose packs this thread copies; negative: none
 #pragma unroll
   for (int i = 0; i < INPUT_PACKS; i++) inputAt[i] = firstOwn + i * rowsApart < NR ? sourceOf(firstOwn + i * rowsApart) : -1;
 #if FP8
-  int scaleOf[INPUT_SCALES]; // and scales of
+  int scaleOf[INPUT_SCALES]; // rows of x whose scales this thread copies; negative: none
 #pragma unroll
   for (int i = 0; i < INPUT_SCALES; i++) scaleOf[i] = sourceOf((i * THREADS + threadIdx.x) % NR);
 #endif
@@ -190,7 +190,7 @@ extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) produc
 #if FP8
 #pragma unroll
     for (int c = 0; c < DEEP; c++) {
-      // Chunks beyond the end are zeros with scales of zero.
+      // Chunks beyond the end hold zeros, and their scales are zero.
       const float* of = stageScales + step % STAGES * STAGE_SCALES + c * (TILE + NR);
       const float scale[2] = {of[ownRow], of[ownRow + 8]};
 #pragma unroll
@@ -205,11 +205,11 @@ extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) produc
     }
 #endif
   };
-  // The tensor cores have the next step while the sums of this one are scaled.
+  // The tensor cores compute the next step while the sums of this one are scaled.
   auto advance = [&](int step, Parts& now, Parts& next) {
     waitCopies<STAGES - 3>();
     publishShared();
-    __syncthreads(); // everybody's copies have come, and nobody multiplies the stage that is overwritten next
+    __syncthreads(); // all copies have arrived, and no warpgroup still multiplies the stage that is overwritten next
     multiply(step + 1, next);
     if (step + STAGES - 1 < steps) {
       copyWeights(step + STAGES - 1);
@@ -250,7 +250,7 @@ extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) produc
 #else
   __syncthreads();
 #endif
-  // A block finishes its share of the results.
+  // Each block finishes its share of the results.
   const int results = min(NR, p.count - base) * OWNED;
 #pragma unroll 1
   for (int i = results * (int)blockIdx.z / SPLITS + threadIdx.x; i < results * ((int)blockIdx.z + 1) / SPLITS; i += THREADS) {
@@ -270,6 +270,6 @@ extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) produc
     finish(p, bias, result, outputRow(p, base + r), output, count, yStride);
   }
 #if SPLITS > 1
-  meetCluster(); // the others may still read this block's sums
+  meetCluster(); // other blocks may still read this block's sums
 #endif
 }
