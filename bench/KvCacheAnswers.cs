@@ -2,8 +2,8 @@ using System.Globalization;
 
 namespace LocalLlm.Bench;
 
-/// <summary>What 8-bit floats in the KV cache cost in right answers of a trained model. Decoding is greedy, and an answer is right if the text
-/// after the thought is exact.</summary>
+/// <summary>What 8-bit floats in the KV cache cost in right answers of a trained model. Decoding is greedy; an answer is right if the
+/// text after the thought is exactly the expected one.</summary>
 internal static class KvCacheAnswers
 {
     private const string EndOfThought = "</think>";

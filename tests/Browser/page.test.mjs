@@ -13,14 +13,14 @@ const tools = [{
 }];
 
 mkdirSync(shots, { recursive: true });
-// Few blocks: one cell of the map each.
+// So few blocks that each has its own cell in the map.
 const server = await serve('--num-gpu-blocks-override', '512');
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 
-// Everything that a page must not do, whatever the step.
+// What the page must not do in any step: send requests elsewhere, or log errors and warnings.
 const foreign = [];
 const complaints = [];
 function watch(page, url) {
@@ -30,7 +30,7 @@ function watch(page, url) {
   });
   page.on('pageerror', error => complaints.push(String(error)));
   page.on('console', message => {
-    // The browser itself notes every answer that is a refusal; some steps ask for one.
+    // The browser itself logs every response with an error status; some steps provoke one.
     if (['error', 'warning'].includes(message.type()) && !message.text().startsWith('Failed to load resource'))
       complaints.push(message.text());
   });

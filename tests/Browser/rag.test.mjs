@@ -10,7 +10,7 @@ import { serveRag } from './server.mjs';
 const shots = process.argv[2] ?? 'screenshots';
 mkdirSync(shots, { recursive: true });
 
-// The shipped documents, and one that tries to be more than text.
+// The shipped documents, and one that tries to inject HTML and scripts.
 const folder = mkdtempSync(join(tmpdir(), 'rag-'));
 cpSync(fileURLToPath(new URL('../../samples/Rag/documents', import.meta.url)), join(folder, 'documents'), { recursive: true });
 writeFileSync(join(folder, 'documents', '<b onclick=alert(1)>.txt'), 'The power of the Atlas pump is 55 watts. <img src=x onerror=alert(1)> <script>alert(2)</script>\n');

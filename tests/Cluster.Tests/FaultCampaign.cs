@@ -5,8 +5,8 @@ using Xunit;
 namespace LocalLlm.Cluster.Tests;
 
 /// <summary>
-/// Kills, hangs and cuts at random moments under the load of eight clients: every caller hears it, the server ends, nothing is left over.
-/// <c>eng/test-faults.sh</c> runs it.
+/// Kills or stops processes, or cuts the cable, at random moments under the load of eight clients. Every caller must get an error, the
+/// server must end, and no process may be left. <c>eng/test-faults.sh</c> runs it.
 /// </summary>
 public class FaultCampaign
 {
@@ -30,7 +30,7 @@ public class FaultCampaign
         {
             var layout = Layouts[i % Layouts.Length];
             var fault = Faults[random.Next(Faults.Length)];
-            // A cable is there between nodes only; who kills the server has no server left to ask.
+            // Only nodes have a cable between them. After the server is killed, no server is left to ask.
             if (fault == "cut the cable" && layout != "2 nodes")
                 fault = "kill a rank";
             var line = await RunAsync(layout, fault, random.Next(20, 1500));
@@ -75,7 +75,7 @@ public class FaultCampaign
             await Task.Delay(20);
         var exit = Stopwatch.GetElapsedTime(begin);
         var code = await server.ExitAsync(TimeSpan.FromSeconds(30));
-        // A stopped process of another node cannot end; its own supervisor does that.
+        // A stopped process of another node cannot end by itself; its own supervisor ends it.
         var left = await LeftAsync(server, node, fault, ranks);
         var counts = string.Join(", ", ends.GroupBy(end => end).OrderBy(group => group.Key, StringComparer.Ordinal).Select(group => $"{group.Key} {group.Count()}"));
         var text = string.Create(CultureInfo.InvariantCulture, $"{layout,-16} {fault,-16} {delay,8} {known.TotalMilliseconds,8:F0} {exit.TotalSeconds,7:F1} {code,4} {left,4}  {counts}");
@@ -87,7 +87,7 @@ public class FaultCampaign
         return (text, wrong is null ? null : $"{text}: {wrong}\n{server.Output}");
     }
 
-    // Requests until one fails: how each ended.
+    // Sends requests until one fails; returns how each ended.
     private static async Task<List<string>> LoadAsync(ServeProcess server, int client)
     {
         var ends = new List<string>();
@@ -137,7 +137,7 @@ public class FaultCampaign
         }
         catch (IOException)
         {
-            return false; // it ended, perhaps while it was looked at
+            return false; // the process ended, perhaps during this check
         }
     }
 

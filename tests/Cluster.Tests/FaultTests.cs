@@ -2,13 +2,13 @@ using Xunit;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>The replica is the unit: what one node loses, all have lost, and every caller hears it.</summary>
+/// <summary>A replica fails as a whole: if one node fails, all nodes end, and every caller gets an error.</summary>
 public class FaultTests
 {
-    // Against waiting forever; a busy machine may take its time.
+    // Ends a test that would wait forever; long enough for a busy machine.
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
-    // Three of them are longer than the patience: what is known before is known without them.
+    // Three such heartbeats take longer than the patience, so a loss that a test sees was noticed without missed heartbeats.
     private static readonly TimeSpan Rare = TimeSpan.FromMinutes(1);
 
     [Fact]
@@ -31,7 +31,7 @@ public class FaultTests
         var requests = Enumerable.Range(0, 8).Select(i => Replica.GreedyAsync(replica.Engine, $"Request {i}", 400)).ToArray();
         await foreach (var _ in replica.Engine.GenerateAsync("Once", new SamplingParams { MaxTokens = 4 }, TestContext.Current.CancellationToken))
         {
-            // Until all of them run.
+            // Waits until all requests run.
         }
 
         network.Cut();
@@ -54,7 +54,7 @@ public class FaultTests
     [Fact]
     public async Task A_step_that_does_not_end_is_given_up()
     {
-        // The node is there and sends its heartbeats, but its results do not come.
+        // The node sends its heartbeats, but no results.
         var network = new MemoryNetwork();
         var options = Replica.InMemory(network, 1, 2, 2) with { StepTimeout = TimeSpan.FromSeconds(5), NodeHeartbeat = Rare };
         await using var replica = await Replica.LoadAsync(options);

@@ -37,7 +37,7 @@ public sealed class GpuProcessTests
         Assert.Empty(processes.Processes());
     }
 
-    // Ids part at near ties: NCCL rounds the ranks' sum before it is added, threads' own kernels do not.
+    // Ids differ at near ties: NCCL rounds the ranks' sum before it is added to the residual stream, the kernels of threads do not.
     [Fact]
     public async Task Processes_find_answers_of_threads_as_likely_in_bfloat16()
     {
@@ -59,7 +59,7 @@ public sealed class GpuProcessTests
     }
 
     [Theory]
-    [InlineData("KILL", "60")] // known by its connection
+    [InlineData("KILL", "60")] // noticed by the broken connection
     [InlineData("STOP", "3")]
     public async Task A_rank_that_dies_or_hangs_ends_the_server_with_70(string signal, string heartbeat)
     {

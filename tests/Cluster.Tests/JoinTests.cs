@@ -3,13 +3,14 @@ using Xunit;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>Who may join, and what the operator reads where somebody may not, or does not.</summary>
+/// <summary>Which nodes may join, and what the operator reads when a node may not join or does not join.</summary>
 public class JoinTests
 {
-    // For those who never come.
+    // The join timeout for nodes that never join.
     private static readonly TimeSpan Short = TimeSpan.FromSeconds(2);
 
-    // For those who come and are refused: also a busy machine comes so far in it. Node 0 waits to its end for another one.
+    // The join timeout for nodes that are refused: long enough for a busy machine to get that far. After the refusal, node 0 waits the rest
+    // of it for another node.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
     [Fact]
@@ -153,7 +154,7 @@ public class JoinTests
         Assert.Contains("AddLocalLlmCluster()", failure.Message, StringComparison.Ordinal);
     }
 
-    // Cannot listen at first.
+    // Its first attempts to listen fail.
     private sealed class LateTransport(INodeTransport inner, int failures) : INodeTransport
     {
         public int Attempts { get; private set; }

@@ -2,7 +2,7 @@ using System.Threading.Channels;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>A control stream in memory: what node 0 accepts the other nodes connect to. Tests cut and silence it.</summary>
+/// <summary>A control stream in memory that connects the other nodes to node 0. Tests cut and silence it.</summary>
 internal sealed class MemoryNetwork
 {
     private readonly Channel<INodeChannel> _connected = Channel.CreateUnbounded<INodeChannel>();
@@ -11,10 +11,10 @@ internal sealed class MemoryNetwork
     /// <summary>The transport of any node.</summary>
     public INodeTransport Transport() => new MemoryTransport(this);
 
-    /// <summary>Ends every connection, as a process that dies does.</summary>
+    /// <summary>Ends every connection, as when a process dies.</summary>
     public void Cut() => _all.ForEach(channel => channel.Close());
 
-    /// <summary>Lets nothing through any more, as a network that is down does.</summary>
+    /// <summary>Drops every message from now on, as when a network is down.</summary>
     public void Silence() => _all.ForEach(channel => channel.IsSilent = true);
 
     private sealed class MemoryTransport(MemoryNetwork network) : INodeTransport

@@ -2,7 +2,7 @@ using Xunit;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>Ranks as processes of one mpirun: their sums have the bits of those of threads, over shared memory and over TCP.</summary>
+/// <summary>Ranks as processes of one mpirun: their sums equal those of threads bit by bit, over shared memory and over TCP.</summary>
 public class MpiTests
 {
     private static readonly string[] OverTcp = ["--mca", "pml", "ob1", "--mca", "btl", "self,tcp", "--mca", "btl_tcp_if_include", "lo"];

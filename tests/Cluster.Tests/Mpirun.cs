@@ -3,14 +3,14 @@ using Xunit;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>Starts the test host as processes of one mpirun; skips where there is none.</summary>
+/// <summary>Starts the test host as processes of one mpirun; skips the test if mpirun is missing.</summary>
 internal static class Mpirun
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     public static bool IsThere { get; } = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, "mpirun")));
 
-    /// <summary>mpirun with what tests need: more ranks than cores, and as root.</summary>
+    /// <summary>The mpirun command with the options that tests need: more ranks than cores, and running as root.</summary>
     public static string[] Line(int ranks, IReadOnlyList<string> options)
     {
         Assert.SkipUnless(IsThere, "Open MPI is not installed (apt-get install openmpi-bin)");

@@ -2,14 +2,14 @@ using Xunit;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>Two hosts of their own as network namespaces, joined by a cable; skips where that is not permitted.</summary>
+/// <summary>Two network namespaces as hosts, joined by a virtual cable; skips the test where namespaces are not permitted.</summary>
 internal sealed class Namespaces : IAsyncDisposable
 {
     private readonly string _suffix = $"{Environment.ProcessId % 10000}{Random.Shared.Next(10)}";
 
     public string Address => "10.77.31.1";
 
-    /// <summary>Starts a program on a host.</summary>
+    /// <summary>The command words that start a program on a host.</summary>
     public string[] On(int host) => ["ip", "netns", "exec", $"ll{_suffix}{host}"];
 
     public static async Task<Namespaces> CreateAsync()

@@ -4,14 +4,14 @@ using LocalLlm.Tests;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>An engine with its other nodes, all in this process.</summary>
+/// <summary>A replica whose nodes all run in this process.</summary>
 internal sealed class Replica : IAsyncDisposable
 {
     private Replica(LlmEngine engine, IReadOnlyList<Task> nodes) => (Engine, Nodes) = (engine, nodes);
 
     public LlmEngine Engine { get; }
 
-    /// <summary>The nodes above 0, until they end.</summary>
+    /// <summary>The tasks of the nodes above 0; each completes when its node ends.</summary>
     public IReadOnlyList<Task> Nodes { get; }
 
     public static EngineOptions Options { get; } = new()
@@ -20,9 +20,9 @@ internal sealed class Replica : IAsyncDisposable
         NodeJoinTimeout = TimeSpan.FromMinutes(2), NodeHeartbeat = TimeSpan.FromSeconds(20),
     };
 
-    /// <summary>Loads all of them.</summary>
-    /// <param name="options">Of node 0.</param>
-    /// <param name="ofNode">Changes the options of the others.</param>
+    /// <summary>Loads all nodes.</summary>
+    /// <param name="options">Options of node 0.</param>
+    /// <param name="ofNode">Changes the options of the other nodes.</param>
     public static async Task<Replica> LoadAsync(EngineOptions options, Func<EngineOptions, EngineOptions>? ofNode = null)
     {
         var nodes = Enumerable.Range(1, options.Nodes - 1).Select(rank =>

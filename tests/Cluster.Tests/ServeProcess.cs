@@ -8,13 +8,14 @@ using LocalLlm.Tests;
 namespace LocalLlm.Cluster.Tests;
 
 /// <summary>
-/// A process of <c>localllm serve</c> on the tiny model, which is asked over a Unix socket, so that it may be in any network namespace.
+/// A process of <c>localllm serve</c> on the tiny model. Tests send requests over a Unix socket, so the process may run in any network
+/// namespace.
 /// </summary>
 internal sealed class ServeProcess : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
-    // A program that was published by itself, where there is no dotnet.
+    // A published program, for machines without dotnet.
     private static readonly string[] Program = Environment.GetEnvironmentVariable("LOCALLLM_TEST_PROGRAM") is { Length: > 0 } published
         ? [published] : ["dotnet", Path.Combine(AppContext.BaseDirectory, "localllm.dll")];
 
@@ -39,9 +40,9 @@ internal sealed class ServeProcess : IAsyncDisposable
 
     public bool HasExited => _process.HasExited;
 
-    /// <summary>Starts one.</summary>
-    /// <param name="before">What starts it, such as mpirun or a namespace.</param>
-    /// <param name="arguments">Beyond the model's.</param>
+    /// <summary>Starts a server.</summary>
+    /// <param name="before">Command words before the program, such as mpirun's or a namespace's.</param>
+    /// <param name="arguments">Further arguments.</param>
     public static ServeProcess Start(IReadOnlyList<string> before, params string[] arguments)
     {
         var socket = Path.Combine(Path.GetTempPath(), $"localllm-{Guid.NewGuid():N}.sock");
@@ -50,13 +51,13 @@ internal sealed class ServeProcess : IAsyncDisposable
             .. before, .. Program, "serve", TestPaths.TinyR1, .. arguments.Contains("--device") ? [] : (string[])["--device", "cpu"],
             .. arguments.Contains("--dtype") ? [] : (string[])["--dtype", "float32"], "--max-model-len", "512",
             "--num-gpu-blocks-override", "128", "--num-threads", "1", "--uds", socket, "--node-join-timeout", "120",
-            // A process that gets no processor for seconds is not lost.
+            // Keeps a process that gets no processor time for seconds from being lost.
             .. arguments.Contains("--node-heartbeat") ? [] : (string[])["--node-heartbeat", "20"], .. arguments,
         ];
         return new(Process.Start(new ProcessStartInfo(line[0], line[1..]) { RedirectStandardOutput = true, RedirectStandardError = true })!, socket);
     }
 
-    /// <summary>Waits until it makes tokens.</summary>
+    /// <summary>Waits until the server is ready.</summary>
     public async Task ReadyAsync()
     {
         var begin = Stopwatch.GetTimestamp();
@@ -68,7 +69,7 @@ internal sealed class ServeProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>The status of a path; null: nobody listens.</summary>
+    /// <summary>The HTTP status of a path; null: no server listens.</summary>
     public async Task<int?> StatusAsync(string path)
     {
         try
@@ -104,7 +105,7 @@ internal sealed class ServeProcess : IAsyncDisposable
     }
 
     /// <summary>Streams one response.</summary>
-    /// <returns>How it ended: <c>complete</c>, an error's code, <c>refused</c> (nobody listened), or <c>cut</c>: without a word.</returns>
+    /// <returns>How it ended: <c>complete</c>, an error's code, <c>refused</c> (no server listened), or <c>cut</c> (the stream broke off).</returns>
     public async Task<string> StreamAsync(string prompt, int maxTokens)
     {
         try
@@ -125,7 +126,7 @@ internal sealed class ServeProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Waits for its end.</summary>
+    /// <summary>Waits until the process ends.</summary>
     public async Task<int> ExitAsync(TimeSpan patience)
     {
         using var late = new CancellationTokenSource(patience);
@@ -141,10 +142,10 @@ internal sealed class ServeProcess : IAsyncDisposable
         return _process.ExitCode;
     }
 
-    /// <summary>Sends it, or another process, a signal.</summary>
+    /// <summary>Sends a signal to this or another process.</summary>
     public static async Task SignalAsync(string signal, int process) => await Shell.RunAsync("kill", $"-{signal}", $"{process}");
 
-    /// <summary>The processes that have this one's socket in their command line: itself, its ranks, and what started them.</summary>
+    /// <summary>The processes with this server's socket in their command line: itself, its ranks, and what started them.</summary>
     public int[] Processes() => [.. Directory.EnumerateDirectories("/proc").Select(Path.GetFileName).Where(name => int.TryParse(name, out _)).Where(HasSocket).Select(name => int.Parse(name!, System.Globalization.CultureInfo.InvariantCulture))];
 
     /// <summary>Those of <see cref="Processes"/> that run the program itself, not mpirun.</summary>

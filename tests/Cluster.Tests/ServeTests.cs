@@ -8,7 +8,7 @@ namespace LocalLlm.Cluster.Tests;
 public class ServeTests
 {
     private const int Tokens = 24;
-    // Against waiting forever; how long each end takes is eng/test-faults.sh's.
+    // Ends a test that would wait forever; eng/test-faults.sh measures how long each end takes.
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
     private static Task<int[]>? s_oneRank;
 
@@ -57,7 +57,7 @@ public class ServeTests
     }
 
     [Theory]
-    [InlineData("KILL", "60")] // known by its connection
+    [InlineData("KILL", "60")] // noticed by the broken connection
     [InlineData("STOP", "3")]
     public async Task A_node_that_dies_or_hangs_ends_the_server_with_70(string signal, string heartbeat)
     {

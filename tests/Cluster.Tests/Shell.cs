@@ -2,10 +2,10 @@ using System.Diagnostics;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>Programs of the system.</summary>
+/// <summary>Runs programs of the system.</summary>
 internal static class Shell
 {
-    /// <summary>Runs one to its end.</summary>
+    /// <summary>Runs a program and waits until it ends.</summary>
     public static async Task<(int ExitCode, string Output)> RunAsync(string program, params string[] arguments)
     {
         try

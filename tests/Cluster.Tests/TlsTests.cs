@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>Mutual TLS: each side shows a certificate of the authority that both know.</summary>
+/// <summary>Mutual TLS: each side presents a certificate of an authority that the other trusts.</summary>
 public class TlsTests
 {
     [Fact]
@@ -28,7 +28,7 @@ public class TlsTests
         using var other = Authority();
         await using var server = new GrpcNodeTransport("127.0.0.1", 0, Trust(authority));
         await server.ListenAsync(TestContext.Current.CancellationToken);
-        // It knows whom to expect, but cannot show what is expected of it.
+        // The client trusts the server's authority, but its own certificate comes from another one.
         await using var client = new GrpcNodeTransport("127.0.0.1", server.Port, Trust(other) with { Authorities = [authority] });
         await Assert.ThrowsAsync<IOException>(() => client.ConnectAsync(TestContext.Current.CancellationToken).AsTask());
     }

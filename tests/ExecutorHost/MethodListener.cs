@@ -4,13 +4,13 @@ using System.Runtime.CompilerServices;
 
 namespace LocalLlm.ExecutorHost;
 
-/// <summary>The methods that are compiled while it listens: those that run for the first time.</summary>
+/// <summary>Collects the methods that the runtime compiles while this object listens: those that run for the first time.</summary>
 internal sealed class MethodListener : EventListener
 {
     private const EventKeywords Jit = (EventKeywords)0x10;
     private readonly HashSet<string> _names = [];
 
-    /// <summary>Returns once the runtime reports what it compiles, which begins a little after the listener was created.</summary>
+    /// <summary>Returns once the runtime reports compiled methods; it starts to do so shortly after the listener was created.</summary>
     public void WaitForFirst()
     {
         while (true)
@@ -21,7 +21,7 @@ internal sealed class MethodListener : EventListener
                     return;
             }
 
-            // A method that is compiled now.
+            // Creates a method that the runtime compiles now.
             var method = new DynamicMethod("first", null, null);
             method.GetILGenerator().Emit(OpCodes.Ret);
             method.CreateDelegate<Action>()();
@@ -29,10 +29,10 @@ internal sealed class MethodListener : EventListener
         }
     }
 
-    /// <summary>Namespace, type and method, of all that have run before this call.</summary>
+    /// <summary>Namespace, type and name of all methods that ran for the first time before this call.</summary>
     public HashSet<string> Names()
     {
-        // Events come in order and a little late: when this method's own is there, all before it are.
+        // Events arrive in order but a little late: once the marker's event has arrived, so have all earlier ones.
         Marker();
         lock (_names)
         {

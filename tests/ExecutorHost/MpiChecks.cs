@@ -7,13 +7,13 @@ using static TorchSharp.torch;
 namespace LocalLlm.ExecutorHost;
 
 /// <summary>
-/// What the processes of one mpirun do together, compared bit by bit with what threads do. Prints one line for each rank.
+/// Compares what the processes of one mpirun compute together with what threads compute, bit by bit. Prints one line for each rank.
 /// </summary>
 internal static class MpiChecks
 {
     private const int Repeats = 2000;
 
-    // Below and above the size from which slices are added; the last ones are no multiples of the number of ranks.
+    // Sizes below and above the one from which ranks add slices; the last ones are not multiples of the number of ranks.
     private static readonly int[] Sizes = [1, 64, 8_190, 8_192, 65_536, 100_003];
 
     public static int Run(IReadOnlyList<string> checks)
@@ -89,7 +89,7 @@ internal static class MpiChecks
             Same(cat(parts, dimension), group.AllGather(parts[group.Rank].clone(), dimension), $"gather along {dimension}");
     }
 
-    // A ring: everybody sends more than MPI keeps, before anybody receives.
+    // A ring: every rank sends more than MPI buffers before any rank receives.
     private static void Links(MpiWorld world)
     {
         const int rows = 300;
@@ -103,7 +103,7 @@ internal static class MpiChecks
             Same(Part(previous + step, rows * width, ScalarType.Float32).reshape(rows, width), toPrevious.Receive(rows, width, ScalarType.Float32), "link");
         }
 
-        // All have received before one ends.
+        // Every rank must have received before any rank ends.
         using var group = new MpiCollectives(world, world.Split(0), world.Rank, world.Size);
         group.AllReduce(zeros(1));
     }
@@ -132,7 +132,7 @@ internal static class MpiChecks
         }
     }
 
-    // Rank 0 waits for others that do not come; a thread of its own ends that.
+    // Rank 0 waits for ranks that do not come; a timer's thread aborts the wait.
     private static void Abort(MpiCollectives group)
     {
         if (group.Rank > 0)

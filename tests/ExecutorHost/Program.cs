@@ -9,13 +9,13 @@ using LocalLlm.Tokenizers;
 
 if (args is ["mpi", ..])
 {
-    // Ranks of one mpirun: what MPI does is what threads do.
+    // Ranks of one mpirun: checks that MPI computes what threads compute.
     return MpiChecks.Run(args[1..]);
 }
 
 if (args is [var model])
 {
-    // Which methods one request runs, from GenerateAsync to its first token.
+    // Prints which methods a request runs, from GenerateAsync to its first token.
     await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = model, Device = "cpu", Dtype = "float32" });
     using var methods = new MethodListener();
     methods.WaitForFirst();
@@ -26,7 +26,7 @@ if (args is [var model])
     return 0;
 }
 
-// An executor behind its standard streams: the engine's options come first, the capabilities go out, then steps come and results go.
+// An executor behind standard streams: reads the engine's options, writes the capabilities, then reads steps and writes their results.
 using var input = Console.OpenStandardInput();
 using var output = Console.OpenStandardOutput();
 Console.SetOut(Console.Error); // nothing else may write to the stream of results
@@ -41,7 +41,7 @@ try
 }
 catch (EngineException refusal)
 {
-    // An empty message in the place of the capabilities, then the reason.
+    // Writes an empty message instead of the capabilities, then the reason.
     Write([]);
     Write(JsonSerializer.SerializeToUtf8Bytes(SequenceFailure.From(refusal)));
     return 0;

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>The chat client over the real tiny model, which can add.</summary>
+/// <summary>The chat client over the real tiny model, which can add numbers.</summary>
 public sealed class ChatClientTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private static readonly ChatMessage[] Sum = [new(ChatRole.User, "What is 58 + 27?")];

@@ -5,7 +5,7 @@ using Xunit;
 namespace LocalLlm.Extensions.AI.Tests;
 
 /// <summary>
-/// A chat client of a model whose template switches thinking and writes calls as V3.1's and R1-0528's do, over the tiny model.
+/// A chat client over the tiny model with templates that switch thinking and write tool calls as V3.1's and R1-0528's do.
 /// </summary>
 public class DeepSeekV31Tests
 {
@@ -89,7 +89,7 @@ public class DeepSeekV31Tests
         Assert.EndsWith(
             "<｜Assistant｜></think><｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{\"city\": \"Rome\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜><｜end▁of▁sentence｜><｜tool▁output▁begin｜>warm<｜tool▁output▁end｜>",
             prompt, StringComparison.Ordinal);
-        // The template says nothing of tools, so the engine does, in this format.
+        // The template does not mention tools, so the engine describes them in this format.
         Assert.Contains("get_weather", prompt[..prompt.IndexOf("<｜User｜>", StringComparison.Ordinal)], StringComparison.Ordinal);
         Assert.DoesNotContain("```json", prompt, StringComparison.Ordinal);
     }

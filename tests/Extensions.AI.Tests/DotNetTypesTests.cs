@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>What the model writes is what System.Text.Json reads: every type that it has a converter for, as an answer and as an
+/// <summary>System.Text.Json can read what the model writes: every type that it has a converter for, as a response and as a tool's
 /// argument.</summary>
 public sealed class DotNetTypesTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {

@@ -14,10 +14,10 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>What Microsoft.Extensions.AI's own suite asks of an embedding generator, asked of the real tiny model.</summary>
+/// <summary>The checks of Microsoft.Extensions.AI's own suite for embedding generators, with the real tiny model.</summary>
 public sealed class EmbeddingConformanceTests(EmbeddingConformanceTests.Engine fixture) : IClassFixture<EmbeddingConformanceTests.Engine>
 {
-    // Two pairs that belong together, as the model was trained to see.
+    // Two pairs of texts that belong together, as the model was trained to recognise.
     private static readonly string[] Pairs =
     [
         "Who leads Green Field Studios?", "The company Green Field Studios is led by Irene Weber. It was checked last week.",
@@ -45,7 +45,7 @@ public sealed class EmbeddingConformanceTests(EmbeddingConformanceTests.Engine f
             Assert.Equal(embedding.Vector.Length, embedding.Dimensions);
             Assert.NotNull(embedding.CreatedAt);
         });
-        // Each alone is what it is in the batch.
+        // Each text alone has the same embedding as in the batch.
         foreach (var (text, embedding) in texts.Zip(made))
             Assert.True(TensorPrimitives.CosineSimilarity((await Generator.GenerateVectorAsync(text, cancellationToken: Token)).Span, embedding.Vector.Span) > 0.9999f);
     }
@@ -65,7 +65,7 @@ public sealed class EmbeddingConformanceTests(EmbeddingConformanceTests.Engine f
         Assert.Equal(first.ModelId, third.ModelId);
         Assert.NotEqual(first.Vector.ToArray(), other.Vector.ToArray());
 
-        // Of several texts only those that are new are computed.
+        // Of several texts, only the new ones are computed.
         Assert.Equal(2, (await generator.GenerateAsync(["Red, White, and Blue", "Green"], cancellationToken: Token)).Count);
         Assert.Equal(3, counter.Texts);
     }
@@ -90,7 +90,7 @@ public sealed class EmbeddingConformanceTests(EmbeddingConformanceTests.Engine f
         Assert.Equal(("localllm", "tiny-m3", "tiny-m3"), (span.GetTagItem("gen_ai.provider.name"), span.GetTagItem("gen_ai.request.model"), span.GetTagItem("gen_ai.response.model")));
         Assert.Equal((int)made.Usage!.InputTokenCount!, span.GetTagItem("gen_ai.usage.input_tokens"));
         Assert.True(span.Duration > TimeSpan.Zero);
-        // An engine in the process has no server, and says so by not naming one.
+        // An engine in this process has no server, so the span names none.
         Assert.Null(span.GetTagItem("server.address"));
         var usage = Assert.Single(measured, one => one.Instrument == "gen_ai.client.token.usage");
         Assert.Equal((double)made.Usage.InputTokenCount!, usage.Value);
@@ -145,7 +145,7 @@ public sealed class EmbeddingConformanceTests(EmbeddingConformanceTests.Engine f
         Assert.Equal([1, 0], ranked.Results.Select(document => document.Index));
         Assert.Equal(0, counter.Texts);
         Assert.Equal([1], (await generator.RerankAsync(Pairs[2], [Pairs[1], Pairs[3]], top: 1, weights: new(1, 0, 0), cancellationToken: Token)).Results.Select(document => document.Index));
-        // Of a model that generates text.
+        // A generator over a model that generates text.
         await using var services = new ServiceCollection().AddLocalLlm(options => options.ModelPath = TestPaths.TinyR1).Services.BuildServiceProvider();
         await Assert.ThrowsAsync<NotSupportedException>(() => services.GetRequiredService<IEmbeddingGenerator<string, Embedding<float>>>().RerankAsync("a", ["b"], cancellationToken: Token));
     }

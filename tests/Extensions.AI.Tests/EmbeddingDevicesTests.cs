@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>An encoder on devices of its own, beside a generator.</summary>
+/// <summary>An encoder on its own devices, beside a model that generates text.</summary>
 public sealed class EmbeddingDevicesTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

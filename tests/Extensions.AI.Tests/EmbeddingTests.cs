@@ -157,7 +157,7 @@ public sealed class EmbeddingTests
         builder.Services.AddLocalLlm(options =>
         {
             (options.ModelPath, options.LoadInBackground) = (TestPaths.TinyR1, how == "host that loads in the background");
-            // The last call is the one that is loaded with.
+            // The model is loaded with the result of the last call.
             options.ConfigureEngine = engine =>
             {
                 isEmbedderThere = generator?.GetService<EmbeddingEngine>() is not null;

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>Everything of a history reaches the model, is mapped by the rule of docs/guides/extensions-ai.md, or is refused by
+/// <summary>Every part of a history reaches the model, is mapped by the rule of docs/guides/extensions-ai.md, or is refused by
 /// name.</summary>
 public sealed class HistoryTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
@@ -281,7 +281,7 @@ public sealed class HistoryTests(EngineFixture fixture) : IClassFixture<EngineFi
 
     private static ChatMessage User(string text) => new(ChatRole.User, text);
 
-    // As this client makes it of what the model wrote.
+    // Creates a call as this client does from the model's output.
     private static FunctionCallContent ChatToolMappingOf(string name, string arguments)
     {
         var call = FunctionCallContent.CreateFromParsedArguments(arguments, "1", name, static json => JsonSerializer.Deserialize<Dictionary<string, object?>>(json));

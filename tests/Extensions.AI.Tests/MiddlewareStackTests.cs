@@ -60,7 +60,7 @@ public sealed class MiddlewareStackTests(EngineFixture fixture) : IClassFixture<
         Assert.Equal(2, log.Lines.Count(line => line.Contains("completed", StringComparison.Ordinal)));
         Assert.Contains(log.Lines, line => line.Contains("63 degrees", StringComparison.Ordinal));
 
-        // The same again comes from the cache: the tool is called, the model is not.
+        // The same question again is answered from the cache: the tool is called, but the model is not.
         var second = await AskAsync();
         Assert.Equal(first.Messages[^1].Text, second.Messages[^1].Text);
         Assert.Equal(2, calls);

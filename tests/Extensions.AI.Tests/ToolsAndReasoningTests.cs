@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>Thoughts, tools and the options beside them, over the real tiny model, which calls tools.</summary>
+/// <summary>Thoughts, tools and the related options, over the real tiny model, which can call tools.</summary>
 public sealed class ToolsAndReasoningTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private const string Question = "What is the secret for 7 and 56?";
@@ -106,7 +106,7 @@ public sealed class ToolsAndReasoningTests(EngineFixture fixture) : IClassFixtur
         var call = Assert.Single(response.Messages[0].Contents.OfType<FunctionCallContent>());
         Assert.Equal("", response.Text);
 
-        // After the tool's result the response is the JSON, and no further call.
+        // After the tool's result, the response is the JSON and not another call.
         messages.AddRange([.. response.Messages, new(ChatRole.Tool, [new FunctionResultContent(call.CallId, "63 degrees")])]);
         response = await client.GetResponseAsync(messages, options, Token);
         Assert.Empty(response.Messages[0].Contents.OfType<FunctionCallContent>());

@@ -8,7 +8,7 @@ public sealed class GrammarMatcherTests
     private const int Stop = 256;
     private const int Think = 257;
 
-    // Bytes, and two tokens that are no text.
+    // One token per byte, and two tokens without text.
     private static readonly TokenTrie Vocabulary = new(258, id => id < Stop ? [(byte)id] : []);
     private static readonly CompiledGrammar Grammar = new GrammarCompiler().CompileRegex("ab?", Vocabulary);
 

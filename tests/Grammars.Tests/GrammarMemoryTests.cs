@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Grammars.Tests;
 
-/// <summary>Not beside other tests: the memory of the whole process is looked at.</summary>
+/// <summary>Runs alone, because it measures the memory of the whole process.</summary>
 [Collection(nameof(RunsAlone))]
 public class GrammarMemoryTests
 {

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Grammars.Tests;
 
-/// <summary>A grammar made again from its source, also from its JSON, allows the same texts.</summary>
+/// <summary>A grammar that is created again from its source, or from the source's JSON, allows the same texts.</summary>
 public sealed class GrammarSourceTests
 {
     private static readonly TokenTrie Bytes = new(256, id => [(byte)id]);

@@ -23,7 +23,7 @@ public class GrammarTests
     public void A_pattern_allows_what_a_regular_expression_matches_as_a_whole(string pattern)
     {
         var automaton = Automaton(nodes => RegexGrammar.Parse(nodes, pattern));
-        // \d, \w and \s of ASCII, as the grammar has them; this option takes no other than ASCII classes.
+        // ECMAScript restricts \d, \w and \s to ASCII, as the grammar does, but accepts only ASCII classes.
         var regex = new Regex($"^(?:{pattern})\\z", pattern.Any(character => character > 127) || pattern.Contains('<', StringComparison.Ordinal) ? RegexOptions.CultureInvariant : RegexOptions.ECMAScript);
         var random = new Random(pattern.Length);
         const string alphabet = "abcxyz01239.-@ _ABé€😀\n]/";
@@ -32,7 +32,7 @@ public class GrammarTests
         for (var i = 0; i < 4000; i++)
         {
             var text = string.Concat(Enumerable.Range(0, random.Next(7)).Select(_ => runes[random.Next(runes.Length)].ToString()));
-            // A rune is one character here and two there.
+            // A rune outside the basic plane is one character in the grammar and two in .NET's regular expressions.
             if (text.Contains("😀", StringComparison.Ordinal) && pattern.AsSpan().IndexOfAny(".^SD") >= 0)
                 continue;
             var expected = regex.IsMatch(text);
@@ -125,7 +125,7 @@ public class GrammarTests
             var mutated = new StringBuilder(text);
             var at = random.Next(mutated.Length);
             mutated[at] = "{}[]\":,0-.eEx\\tn"[random.Next(16)];
-            // Half of a surrogate pair alone: JSON, but no text.
+            // Half of a surrogate pair is JSON, but not text.
             if (mutated.ToString().Contains("\\uD", StringComparison.OrdinalIgnoreCase))
                 continue;
             var isJson = IsJson(mutated.ToString());

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Grammars.Tests;
 
-/// <summary>What compiles ends, and ends in bounded work and memory.</summary>
+/// <summary>Compiling a grammar and walking a text through it take bounded work and memory.</summary>
 public class GrammarWorkTests
 {
     private const long MaxAllocated = 64L << 20;
@@ -154,7 +154,7 @@ public class GrammarWorkTests
         }
     }
 
-    // Why a text cannot be generated as the engine does it; null: it can.
+    // Generates a text token by token as the engine does. Returns why that fails, or null.
     private static string? Stopped(CompiledGrammar grammar, Tokenizer tokenizer, string text)
     {
         var (state, credit) = (grammar.Start, grammar.Limits.MaxCredit);

@@ -18,7 +18,7 @@ public class JsonSchemaBenchTests
         var times = new List<double>();
         var (slowest, slowestTime) = ("", 0.0);
         using var reader = new StreamReader(new GZipStream(File.OpenRead(path), CompressionMode.Decompress));
-        // Every tenth schema, all of them for the report.
+        // Tests run every tenth schema; the report runs all of them.
         var stride = Environment.GetEnvironmentVariable("LOCALLLM_SCHEMA_REPORT") is null ? 10 : 1;
         for (var i = 0; reader.ReadLine() is { } line; i++)
         {

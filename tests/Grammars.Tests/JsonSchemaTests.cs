@@ -83,7 +83,7 @@ public class JsonSchemaTests
         var automaton = Automaton(schema);
         foreach (var text in texts)
         {
-            // ~: no text begins so.
+            // '~': no text of the grammar begins like this; '!': this is not a text of the grammar.
             if (text.StartsWith('~'))
                 Assert.Equal(GrammarState.Dead, System.Text.Encoding.UTF8.GetBytes(text[1..]).Aggregate(automaton.Start, automaton.Next));
             else
@@ -132,7 +132,7 @@ public class JsonSchemaTests
 
     public static TheoryData<string> LargeSchemas()
     {
-        // '%' stands for the number of a part, '+' for the next one.
+        // '%' stands for the number of a part, '+' for the number of the next part.
         static string Many(int count, string part) => string.Join(',', Enumerable.Range(0, count).Select(i => part.Replace("+", $"{i + 1}", StringComparison.Ordinal).Replace("%", $"{i}", StringComparison.Ordinal)));
         const string Entry = "{'type':'object','properties':{'p%':{'type':'integer'},'q':{'minLength':%}}}";
         string[] schemas =
@@ -194,7 +194,7 @@ public class JsonSchemaTests
         Assert.True(made > 100 && refused > 100, $"{made} made, {refused} refused");
     }
 
-    // Puts something else in the place of one value.
+    // Replaces one value by another.
     private static void Change(JsonNode root, Random random)
     {
         var all = new List<JsonNode>();

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Grammars.Tests;
 
-/// <summary>Random schemas of all keywords against the standard itself, in both directions.</summary>
+/// <summary>Random schemas with all keywords, compared with the standard in both directions.</summary>
 public class SchemaFuzzTests
 {
     private static readonly string[] Names = ["a", "b", "ab", "c"];
@@ -143,7 +143,7 @@ public class SchemaFuzzTests
         }
     }
 
-    // A text of the grammar, byte by byte at random; null: it did not end soon.
+    // A random text of the grammar, chosen byte by byte; null: it did not end soon.
     private static string? Walk(ByteAutomaton automaton, Random random, string what)
     {
         var bytes = new List<byte>();
@@ -151,7 +151,7 @@ public class SchemaFuzzTests
         {
             if (state.IsAccepting && random.Next(4) == 0)
                 return Encoding.UTF8.GetString([.. bytes]);
-            // Mostly what ends things, so that it ends.
+            // Bytes that end something come first: after 30 bytes only the first three are used, so that the text ends.
             var open = "\"}],:{[0123456789.-abctruefalsnl"u8.ToArray().Where(value => automaton.Next(state, value) != GrammarState.Dead).ToArray();
             if (open.Length == 0)
                 return state.IsAccepting ? Encoding.UTF8.GetString([.. bytes]) : throw new InvalidOperationException($"{what}\na dead end after {Encoding.UTF8.GetString([.. bytes])}");
@@ -163,8 +163,7 @@ public class SchemaFuzzTests
         return null;
     }
 
-    // Null: a name that the schema does not know comes twice, which a grammar cannot keep from happening; or a number is too long to be
-    // compared here.
+    // Null if a name that the schema does not know occurs twice, which a grammar cannot prevent, or if a number is too long to compare.
     private static JsonElement? Parsed(string text)
     {
         if (Regex.IsMatch(text, "[0-9.]{18}|[0-9]e"))

@@ -4,7 +4,7 @@ using System.Text.RegularExpressions;
 namespace LocalLlm.Grammars.Tests;
 
 /// <summary>
-/// Whether a value is an instance of a schema of draft 2020-12, read from the standard word by word: what the grammars are held to.
+/// Decides whether a value is an instance of a schema of draft 2020-12, word by word as the standard says. Tests compare grammars with it.
 /// </summary>
 internal sealed class SchemaOracle(JsonElement root)
 {

@@ -1,6 +1,6 @@
 namespace LocalLlm.Jinja.Tests;
 
-/// <summary>A clock that stands still, in UTC.</summary>
+/// <summary>A clock in UTC that does not advance.</summary>
 internal sealed class FixedTime(DateTimeOffset now) : TimeProvider
 {
     public static FixedTime At(int year, int month, int day, int hour = 12) => new(new DateTimeOffset(year, month, day, hour, 0, 0, TimeSpan.Zero));

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Jinja.Tests;
 
-/// <summary>Real templates of many models against what Jinja2 made of them, byte for byte.</summary>
+/// <summary>Real templates of many models: their output equals Jinja2's, byte for byte.</summary>
 public sealed class GoldenTests
 {
     [Fact]

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Jinja.Tests;
 
-/// <summary>Templates that attack: each must fail with a typed error, quickly and without much memory.</summary>
+/// <summary>Hostile templates: each must fail with a typed error, quickly and without much memory.</summary>
 public sealed class HostileTemplateTests
 {
     public static TheoryData<string, TemplateErrorKind> Bombs => new()

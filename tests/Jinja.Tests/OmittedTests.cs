@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Jinja.Tests;
 
-/// <summary>What Jinja2 has and no known chat template uses: refused by its name, and only where it is reached.</summary>
+/// <summary>Jinja2 features that no known chat template uses: they are refused by name, and only when rendering reaches them.</summary>
 public sealed class OmittedTests
 {
     [Theory]

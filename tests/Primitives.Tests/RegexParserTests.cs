@@ -3,8 +3,8 @@ using Xunit;
 namespace LocalLlm.Primitives.Tests;
 
 /// <summary>
-/// One parser for two dialects: what each of them means, and refuses by name. That the trees match as they should is tested where they are
-/// run.
+/// One parser for two dialects: what each dialect means, and what it refuses by name. The tests of the code that runs the trees check what
+/// they match.
 /// </summary>
 public sealed class RegexParserTests
 {

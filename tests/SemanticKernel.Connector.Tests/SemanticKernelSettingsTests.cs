@@ -13,7 +13,7 @@ using TextContent = Microsoft.SemanticKernel.TextContent;
 
 namespace LocalLlm.SemanticKernel.Tests;
 
-/// <summary>Settings as users of Semantic Kernel write them are honoured or refused by name; so is everything of a history.</summary>
+/// <summary>Settings as users of Semantic Kernel write them are honoured or refused by name; so is every part of a history.</summary>
 public sealed class SemanticKernelSettingsTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private const string Schema = """{"type":"object","properties":{"Sum":{"type":"integer"}},"required":["Sum"],"additionalProperties":false}""";
@@ -221,7 +221,7 @@ public sealed class SemanticKernelSettingsTests(EngineFixture fixture) : IClassF
 
     private sealed record Answer(int Sum);
 
-    // As the settings of OpenAI's and Ollama's connectors are written.
+    // Settings in the style of OpenAI's and Ollama's connectors.
     private sealed class OtherSettings : PromptExecutionSettings
     {
         [JsonPropertyName("temperature")]

@@ -48,7 +48,7 @@ public sealed class SemanticKernelTests(EngineFixture fixture) : IClassFixture<E
                 text += piece.Content;
             }
 
-            // The adapter has put the call into the history too.
+            // The adapter has added the call to the history, too.
             Assert.Equal("get", Assert.Single(Microsoft.SemanticKernel.FunctionCallContent.GetFunctionCalls(history[^1])).PluginName);
             history = History("What is the secret for 7 and 56?");
             message = new(AuthorRole.Assistant, text);

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests.Guides;
 
-#pragma warning disable xUnit1051 // the code of a guide knows no test
+#pragma warning disable xUnit1051 // the code of a guide has no test's cancellation token
 
 /// <summary>The code of docs/guides/semantic-kernel.md.</summary>
 public sealed class SemanticKernelGuide(EngineFixture fixture) : IClassFixture<EngineFixture>
