@@ -17,8 +17,8 @@ __device__ __forceinline__ float rowSum(float x) {
 
 // absorbed: [rows, heads, RANK], the plain part of each query in the space of the latent vectors; queries: [rows, heads, PLAIN + ROTARY],
 // of which only the rotated part is read; cache: [blocks, BLOCK_SIZE, ROW]; scales: [blocks, BLOCK_SIZE], for 8-bit floats only; out:
-// [rows, heads, RANK]. contextLengths: [rows] number of positions that the row attends to, itself included; 0: a padding row, whose result is 0.
-// scale holds log2(e). grid (rows, blocks of heads, splits), THREADS, SHARED_BYTES.
+// [rows, heads, RANK]. contextLengths: [rows] number of positions that the row attends to, itself included; 0: a padding row, whose
+// result is 0. scale holds log2(e). grid (rows, blocks of heads, splits), THREADS, SHARED_BYTES.
 // CLUSTER == 1: PARTS is 1. With several splits the results go to partials, [rows, heads, splits, RANK + 2], and latentJoin joins them.
 // Otherwise the splits are clusters, and each cluster joins its own results. A row uses one cluster for every minShare positions, up to the
 // size of the grid. With several, the results go to partials, and the last to finish joins them (latent_cluster.cu, which uses counters).

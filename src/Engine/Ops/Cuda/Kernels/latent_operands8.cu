@@ -1,8 +1,8 @@
 // Rows of 8-bit floats with one scale per row, for latent_attention.cu. Rows lie in shared memory as they are stored in the cache, and
 // each warp widens in registers what it multiplies: once as keys, where adjacent bytes of a row form operands, and once as values, where
-// bytes of adjacent positions do. A position's scale multiplies its scores, and is part of the factor that widens its values. The order of columns
-// (the same for queries and keys) and of positions (the same for scores and values) is free; it is chosen such that 16-byte accesses of 8
-// lanes have no bank conflicts.
+// bytes of adjacent positions do. A position's scale multiplies its scores, and is part of the factor that widens its values. The order
+// of columns (the same for queries and keys) and of positions (the same for scores and values) is free; it is chosen such that 16-byte
+// accesses of 8 lanes have no bank conflicts.
 #define PADDED (ROW + 32)
 #define PACKS_OF_ROW (ROW / 16)
 #define THREADS_OF_ROW (GROUP_THREADS / TILE)
