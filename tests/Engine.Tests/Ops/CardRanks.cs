@@ -13,24 +13,24 @@ internal sealed record CardRank(int Rank, CudaOps Ops, ICollectives Tensor, IPip
     /// <summary>Waits for the card.</summary>
     public void Synchronize() => Ops.Card.Synchronize();
 
-    /// <summary>Everything that this rank is connected by.</summary>
+    /// <summary>All connections of this rank.</summary>
     public IEnumerable<IDeviceBound> Connections => ((object?[])[Tensor, Previous, Next]).OfType<IDeviceBound>();
 }
 
-/// <summary>Runs ranks on GPUs, each on a thread of its own as the engine does.</summary>
+/// <summary>Runs ranks on GPUs, each on its own thread, as the engine does.</summary>
 internal static class CardRanks
 {
-    /// <summary>Two ranks on one card, and on two where there are two.</summary>
+    /// <summary>Numbers of cards that two ranks run on: one, and two where the machine has them.</summary>
     public static TheoryData<int> Cards => new() { 1, 2 };
 
-    /// <summary>Devices for two ranks on so many cards; skips the test where there are not so many.</summary>
+    /// <summary>Devices for two ranks on the given number of cards; skips the test where the machine has fewer.</summary>
     public static string[] Pair(int cards)
     {
         Require(cards);
         return ["cuda:0", $"cuda:{cards - 1}"];
     }
 
-    /// <summary>Skips the test where there are not so many cards.</summary>
+    /// <summary>Skips the test where the machine has fewer cards.</summary>
     public static void Require(int cards)
     {
         TorchLibrary.EnsureLoaded();
@@ -48,7 +48,7 @@ internal static class CardRanks
             place.Stage == plan.PipelineParallel - 1 ? null : gpus.FindLink(place.Rank)?.Sender))], work);
     }
 
-    /// <summary>Runs ranks with given connections; when one fails the others are ended, and its failure is thrown.</summary>
+    /// <summary>Runs ranks with the given connections. When one rank fails, this aborts the others and throws the failure.</summary>
     public static T[] Run<T>(string[] devices, (ICollectives Tensor, IPipelineLink? Previous, IPipelineLink? Next)[] connections, Func<CardRank, T> work)
     {
         var results = new T[devices.Length];

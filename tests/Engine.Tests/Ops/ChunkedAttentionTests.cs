@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Attention in chunks of rows against all scores at once, written out element by element.</summary>
+/// <summary>Compares attention in chunks of rows with attention over all scores at once, written out element by element.</summary>
 public sealed class ChunkedAttentionTests
 {
     private const int HeadDim = 8;

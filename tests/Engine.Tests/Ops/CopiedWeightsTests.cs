@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>A matrix that is copied for another rank multiplies as the one it is of, also when that is gone.</summary>
+/// <summary>A matrix that is copied for another rank gives the same products as its original, even when the original is gone.</summary>
 public class CopiedWeightsTests
 {
     private const int Outputs = 70;
@@ -26,7 +26,7 @@ public class CopiedWeightsTests
         AssertSame(weight, weight.Copy(CPU), type, (x, matrix) => ops.Linear(x, matrix));
     }
 
-    /// <summary>Without them a moved expert would leave the kernels that compute all experts at once.</summary>
+    /// <summary>Without panels, the kernels that compute all experts at once could not take a moved expert.</summary>
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

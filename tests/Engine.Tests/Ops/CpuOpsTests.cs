@@ -9,7 +9,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds the CPU's kernels to the plain ATen version on random shapes.</summary>
+/// <summary>Compares the CPU's kernels with the plain ATen version on random shapes.</summary>
 public sealed class CpuOpsTests : IDisposable
 {
     private readonly CpuOps _cpu = new();
@@ -75,7 +75,7 @@ public sealed class CpuOpsTests : IDisposable
     public void The_largest_value_of_each_row_and_its_first_column_are_those_of_the_plain_version() => AssertMaximaAgree(_plain, _fast,
         [ScalarType.Float32, ScalarType.BFloat16]);
 
-    // What oneDNN packed is read by our own kernels only if it lies as they read it.
+    // Our own kernels read what oneDNN packed only if it has the layout that they expect.
     [Fact]
     public void Panels_are_found_in_what_was_packed_and_in_nothing_else()
     {
@@ -98,7 +98,7 @@ public sealed class CpuOpsTests : IDisposable
             Assert.True(Same(_fast.Linear(x.narrow(0, row, 1), weight), all.narrow(0, row, 1)), $"row {row}");
     }
 
-    /// <summary>Rows past the last one of a tile repeat it.</summary>
+    /// <summary>A tile that is not full repeats its last row.</summary>
     [Fact]
     public void A_float32_row_is_the_same_bits_with_any_number_of_others()
     {

@@ -8,7 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>
-/// Numbers of threads, which change no bit, and where they run. Alone, for a number that one thread sets becomes that of others.
+/// The number of threads, which changes no bit of a result, and the cores that threads run on. These tests run alone, because a number of
+/// threads that one thread sets also applies to others.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class CpuThreadTests : IDisposable
@@ -25,7 +26,7 @@ public sealed class CpuThreadTests : IDisposable
         }
 
         var before = Allowed();
-        // The team of libtorch's threads belongs to the thread that asks for it, and ends with it.
+        // libtorch's team of threads belongs to the thread that asks for it, and ends with that thread.
         var (own, helper) = OnNewThread(() =>
         {
             set_num_threads(2);
@@ -94,7 +95,7 @@ public sealed class CpuThreadTests : IDisposable
 
     public void Dispose() => _setting.Dispose();
 
-    // Where the second thread of a loop may run.
+    // The cores that the second thread of a loop may run on.
     private static string OfHelper()
     {
         set_num_threads(2);
@@ -102,7 +103,7 @@ public sealed class CpuThreadTests : IDisposable
         using var both = new Barrier(2);
         CpuParallel.For(2, index =>
         {
-            both.SignalAndWait(); // so that no thread takes both
+            both.SignalAndWait(); // so that no thread takes both iterations
             allowed[index] = Allowed();
         });
         return allowed[1];

@@ -12,8 +12,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>
-/// What kernels are compiled for, and what follows from an old card: float16 in the place of bfloat16. Alone, as kinds of devices and
-/// variables are the whole process's.
+/// The architecture that kernels are compiled for, and what follows from an old card: float16 in place of bfloat16. These tests run alone,
+/// because device kinds and environment variables belong to the whole process.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class CudaArchitectureTests

@@ -9,7 +9,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds a GPU's latent attention and products by 8-bit floats to the plain version on the CPU.</summary>
+/// <summary>Compares a GPU's latent attention and 8-bit float products with the plain version on the CPU.</summary>
 public sealed class CudaDeepseekOpsTests : IDisposable
 {
     private readonly CudaOps _cuda;
@@ -26,7 +26,7 @@ public sealed class CudaDeepseekOpsTests : IDisposable
         manual_seed(7);
     }
 
-    // heads, rank, plain, rotary, value; widths for tensor cores and others.
+    // heads, rank, plain, rotary, value, interleaved; widths that suit tensor cores and widths that do not.
     public static TheoryData<int, int, int, int, int, bool> LatentShapes => new()
     {
         { 1, 512, 128, 64, 128, true }, { 16, 512, 128, 64, 128, true }, { 128, 512, 128, 64, 128, true }, { 20, 64, 32, 16, 32, true },
@@ -56,8 +56,8 @@ public sealed class CudaDeepseekOpsTests : IDisposable
             AssertLatentAttentionAgrees(_plain, _cuda, new(heads, rank, plain, rotary, value, 1 / MathF.Sqrt(plain + rotary), interleaved), type);
     }
 
-    // Rows that a cluster or several share the positions of, and more rows than clusters take; what is recorded for long contexts serves
-    // short ones.
+    // Rows whose positions one cluster or several clusters share, and more rows than clusters take. A step recorded for long contexts also
+    // serves short ones.
     [Theory]
     [InlineData(16, 0, new[] { 1 })]
     [InlineData(16, 0, new[] { 31 })]
@@ -74,7 +74,7 @@ public sealed class CudaDeepseekOpsTests : IDisposable
     public void Decode_steps_agree_with_the_plain_version(int heads, int bound, int[] contexts) =>
         AssertSingleRowsAgree(heads, bound, [.. contexts.Select(context => (context, 1))]);
 
-    // More heads than blocks share, and rows behind those that are filled.
+    // More heads than blocks share, and further rows behind the filled ones.
     [Theory]
     [InlineData(1, 5)]
     [InlineData(17, 300)]
@@ -101,7 +101,8 @@ public sealed class CudaDeepseekOpsTests : IDisposable
         AssertSingleRowsAgree(2, 0, [(1200, 1200), (90, 1)]);
     }
 
-    // Rows of sequences with a prompt's worth of them are computed otherwise, and compared elsewhere.
+    // Compares only rows of sequences with few tokens in the step. Those with a prompt's worth of tokens are computed in another way, which
+    // other tests compare.
     private void AssertSingleRowsAgree(int heads, int bound, (int Context, int Tokens)[] sequences)
     {
         CardTypes.SkipBeforeAmpere();
@@ -142,13 +143,14 @@ public sealed class CudaDeepseekOpsTests : IDisposable
             var rows = tensor(singles.ToArray());
             var wanted = plain.Attention(queries, plainWeight, plainCache, metadata, shape).index_select(0, rows);
             _cuda.BeginStep(new int[tokens], metadata);
-            // Twice: what joins parts begins anew.
+            // Twice: joining the parts must start afresh.
             for (var turn = 0; turn < 2; turn++)
                 AssertNear(wanted, fast.Attention(queries.cuda(), fastWeight, fastCache, metadata, shape).index_select(0, rows.cuda()), 3e-2);
         }
     }
 
-    // A multiple of the rows that cuDNN plans for, and not; flash attention computes both where libtorch does not choose cuDNN.
+    // One number of tokens is a multiple of the rows that cuDNN plans for, the other is not. Flash attention computes both where libtorch
+    // does not choose cuDNN.
     [Theory]
     [InlineData(1024)]
     [InlineData(1100)]
@@ -176,7 +178,7 @@ public sealed class CudaDeepseekOpsTests : IDisposable
             _cuda.BeginStep(new int[tokens], metadata);
             plain.RotateAndStore(plainQueries, rows, 0, norm, 1e-6f, rotary, plainCache, metadata, shape);
             fast.RotateAndStore(fastQueries, rows.cuda(), 0, norm.cuda(), 1e-6f, rotary, fastCache, metadata, shape);
-            // Twice: what the first left in the room for keys and values must not reach the second.
+            // Twice: what the first run left in the buffers for keys and values must not reach the second.
             for (var turn = 0; turn < 2; turn++)
             {
                 AssertClose(

@@ -9,12 +9,12 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds a GPU's sums of experts to the plain version on the CPU.</summary>
+/// <summary>Compares a GPU's sums of experts with the plain version on the CPU.</summary>
 public sealed class CudaExpertOpsTests : IDisposable
 {
-    // The plain version rounds the widened elements of both matrices, gate, up, their product and the result of every expert to the type,
-    // the kernels the last two alone. What that changes is a part of a product's terms, which are as large as its largest results, and not
-    // of a sum that cancels.
+    // The plain version rounds to the type: the widened elements of both matrices, gate, up, their product and the result of every expert.
+    // The kernels round only the last two. The difference is relative to the terms of a product, which are as large as its largest results,
+    // and not to a sum whose terms cancel.
     private const int ExpertRoundings = 6;
 
     private readonly CudaOps _cuda;
@@ -32,7 +32,7 @@ public sealed class CudaExpertOpsTests : IDisposable
         manual_seed(7);
     }
 
-    // Tokens, experts, of a token, hidden, width: few and many rows of an expert, one block and many that sort.
+    // Tokens, experts, experts per token, hidden, width: few and many rows for an expert; one sorting block, and many.
     public static TheoryData<int, int, int, int, int> ExpertShapes => new()
     {
         { 1, 8, 2, 128, 64 }, { 1, 64, 6, 256, 96 }, { 3, 5, 1, 40, 16 }, { 17, 6, 2, 128, 64 }, { 64, 4, 2, 96, 160 }, { 200, 64, 6, 64, 80 },
@@ -45,7 +45,8 @@ public sealed class CudaExpertOpsTests : IDisposable
         _cuda?.Dispose();
     }
 
-    // Both sides of what kernels take: steps with the latter are not recorded, and go by choices on the host.
+    // The largest number of experts per token that the kernels take, and one more. Steps beyond it are not recorded, and read choices on
+    // the host.
     [Fact]
     public void Experts_beyond_the_kernels_are_not_taken()
     {
@@ -72,7 +73,7 @@ public sealed class CudaExpertOpsTests : IDisposable
         {
             foreach (var kind in Enum.GetValues<ExpertOpsTests.Kind>())
             {
-                // A rank of an expert-parallel group has some of them.
+                // A rank of an expert-parallel group holds only some of them.
                 foreach (var (first, own) in ((int, int)[])[(0, count), (1, Math.Max(1, count / 2))])
                 {
                     using var wanted = new ExpertOpsTests.Experts(_plain, kind, type, first, own, hidden, width);
@@ -93,7 +94,7 @@ public sealed class CudaExpertOpsTests : IDisposable
                     }
 
                     AssertNear(plain, sum, ExpertRoundings * UnitOf(type));
-                    // What every token's experts gave, and the residual stream, in one operation.
+                    // The same operation also adds the shared experts' result and the residual stream.
                     var (shared, residual) = (randn(tokens, hidden).to(type), randn(tokens, hidden).to(type));
                     AssertNear(plain.Plus(shared.to(float32)), ops.TrySum(x.cuda(), onCard, experts, shared.cuda())!, ExpertRoundings * UnitOf(type));
                     var onto = residual.cuda();
@@ -133,7 +134,7 @@ public sealed class CudaExpertOpsTests : IDisposable
         Assert.Null(_cuda.Features.Experts!.TryLogits(randn(rows, hidden).cuda(), packed));
     }
 
-    // A matrix that was stored in bfloat16 is one part, another three.
+    // A matrix that was stored in bfloat16 has one part, any other has three.
     [Theory]
     [InlineData(512, 256, 7168, true)]
     [InlineData(2000, 64, 2048, false)]
@@ -146,7 +147,7 @@ public sealed class CudaExpertOpsTests : IDisposable
         using var wanted = _plain.PackLinear(matrix, null, LinearRole.Router, default);
         using var packed = _cuda.PackLinear(matrix, null, LinearRole.Router, default);
         var x = randn(rows, hidden).to(ScalarType.BFloat16);
-        // Twice: the second time the parts are there.
+        // Twice: the second time the parts already exist.
         for (var turn = 0; turn < 2; turn++)
             AssertClose(_plain.Linear(x.to(float32), wanted), _cuda.Features.Experts!.TryLogits(x.cuda(), packed)!, ScalarType.Float32);
         Assert.Null(_cuda.Features.Experts!.TryLogits(x.to(ScalarType.Float16).cuda(), packed));
@@ -202,7 +203,7 @@ public sealed class CudaExpertOpsTests : IDisposable
     {
         Assert.SkipUnless(_cuda.Card.ComputeCapability == CudaDevice.Hopper, "not a Hopper card");
         const int count = 8, perToken = 2, hidden = 256, width = 128;
-        using var card = new CudaOps(0); // quantises, too
+        using var card = new CudaOps(0); // unlike _cuda, also quantises
         var ops = card.Features.Experts!;
         using var experts = new ExpertOpsTests.Experts(card, ExpertOpsTests.Kind.Blocks, ScalarType.BFloat16, 0, count, hidden, width);
         var x = randn(tokens, hidden).to(ScalarType.BFloat16).cuda();
@@ -251,7 +252,7 @@ public sealed class CudaExpertOpsTests : IDisposable
         }
     }
 
-    // Assignments that one block sorts, and so many that several do.
+    // One block can sort the assignments of 40 tokens; those of 900 take several.
     [Theory]
     [InlineData(40)]
     [InlineData(900)]
@@ -269,7 +270,7 @@ public sealed class CudaExpertOpsTests : IDisposable
         Assert.Equal(Enumerable.Range(0, count).Select(expert => ids.LongCount(id => id == expert)), counted);
     }
 
-    // Ranks one after the other: what their shares of the tokens give together, before and after experts have moved.
+    // Runs the ranks one after the other and adds the results for their shares of the tokens, before and after experts move.
     [Theory]
     [InlineData(1)]
     [InlineData(40)]
@@ -342,7 +343,7 @@ public sealed class CudaExpertOpsTests : IDisposable
         public Tensor Forward(int expert, Tensor x) => all.Forward(_held[expert], x);
     }
 
-    // Rows of a matrix begin at multiples of 16 bytes.
+    // The kernels need rows of a matrix to begin at multiples of 16 bytes.
     private static bool IsForKernels(ExpertOpsTests.Kind kind, int hidden, int width) => kind switch
     {
         ExpertOpsTests.Kind.OddBlocks => false,
@@ -351,10 +352,10 @@ public sealed class CudaExpertOpsTests : IDisposable
         _ => hidden % 16 == 0 && width % 16 == 0,
     };
 
-    // The most that rounding to a type changes a value by, as a part of it.
+    // The largest relative change of a value when it is rounded to a type.
     private static double UnitOf(ScalarType type) => type == ScalarType.BFloat16 ? 1.0 / 256 : 1.0 / 2048;
 
-    // The last of some experts as that of every token.
+    // Presents the last of the experts as the shared one, which computes every token.
     private sealed class WithShared(ExpertOpsTests.Experts all) : IExperts
     {
         public int First => 0;

@@ -10,7 +10,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>
-/// Holds the GPU's attention over 8-bit floats to the plain version over the same bytes, and those to what the format says.
+/// Compares the GPU's attention over 8-bit floats with the plain version over the same bytes, and those bytes with the format's definition.
 /// </summary>
 public sealed class CudaFloat8CacheTests : IDisposable
 {
@@ -130,7 +130,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
             using var metadata = new AttentionMetadata();
             for (var row = 0; row <= rows; row++)
                 Append(metadata, 0, 1, [row]);
-            // A token that sees itself alone gives its value.
+            // The attention of a token that sees only itself is its own value.
             cache.Keys.zero_();
             cache.Scales[0].fill_(127);
             cache.Scales[1].fill_(125); // a quarter
@@ -145,7 +145,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
         }
     }
 
-    // Of few rows, whose product stores keys and values by itself where they are not 8-bit floats.
+    // Few rows: their product stores keys and values itself where the cache does not hold 8-bit floats.
     [Theory]
     [InlineData(1, 12, 2, 128, 1536)]
     [InlineData(4, 6, 3, 10, 40)]
@@ -178,7 +178,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
         qkv[0].zero_();
         qkv[1].fill_(-0.0f);
         qkv[3].mul_(1e-38f);
-        qkv[4].fill_(1.75f); // what is just no more than a power of two times 448
+        qkv[4].fill_(1.75f); // exactly a power of two times 448
         var large = qkv[2].clone();
         foreach (var type in (ScalarType[])[ScalarType.Float32, CardTypes.Half])
         {
@@ -214,7 +214,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
             var numbers = _fast.Attention(part, cache, metadata, shape).isfinite().view(count, 2, 3 * headDim).to(float32).sum(2).cpu();
             for (var row = 0; row < count; row++)
             {
-                Assert.Equal(3 * headDim, numbers[row, 0].item<float>()); // heads of other values
+                Assert.Equal(3 * headDim, numbers[row, 0].item<float>()); // query heads of the KV head without NaN
                 Assert.Equal(first + row < bad ? 3 * headDim : 0, numbers[row, 1].item<float>());
             }
         }
@@ -235,7 +235,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
             to.copy_(from);
     }
 
-    // The step's keys and values, rotated as qkv has them, are in the cache, byte for byte.
+    // Asserts that the cache holds the step's keys and values, rotated as in qkv, byte for byte.
     private static void AssertStored(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
     {
         using var scope = NewDisposeScope();

@@ -7,7 +7,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>What a GPU keeps of matrices of 8-bit floats beside their tensors. Alone, as tensors are counted.</summary>
+/// <summary>
+/// What a GPU keeps for matrices of 8-bit floats besides their tensors. These tests run alone, because they count tensors.
+/// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class CudaFp8ForgettingTests
 {
@@ -18,7 +20,7 @@ public sealed class CudaFp8ForgettingTests
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
     }
 
-    // On Hopper what describes a matrix for products of many rows; experts that move are forgotten one by one.
+    // On Hopper this is a matrix's descriptor for products of many rows. Experts that move are forgotten one by one.
     [Fact]
     public void A_matrix_that_is_forgotten_leaves_nothing_behind()
     {
@@ -28,9 +30,9 @@ public sealed class CudaFp8ForgettingTests
         var (bytes, scales, grid) = Fp8OpsTests.Matrix(512, 256, 128, 128, 0);
         var x = randn(200, 512).to(CardTypes.Half).cuda();
         using var kept = fp8.Pack(bytes, scales, grid, null, LinearRole.Other);
-        fp8.Linear(x, kept).Dispose(); // what is rented stays
+        fp8.Linear(x, kept).Dispose(); // rented buffers stay
         GC.Collect();
-        GC.WaitForPendingFinalizers(); // of other tests
+        GC.WaitForPendingFinalizers(); // finalizers of other tests
         var before = Tensor.TotalCount;
         using (var moved = fp8.Pack(bytes, scales, grid, null, LinearRole.Other))
         {

@@ -10,7 +10,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>
-/// Holds the GPU's latent attention over 8-bit floats to the plain version over the same bytes, and those to what the format says.
+/// Compares the GPU's latent attention over 8-bit floats with the plain version over the same bytes, and those bytes with the format's
+/// definition.
 /// </summary>
 public sealed class CudaLatentFloat8OpsTests : IDisposable
 {
@@ -49,13 +50,13 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
         var shape = new LatentAttentionShape(heads, rank, plain, rotary, value, 1 / MathF.Sqrt(plain + rotary), interleaved);
         foreach (var type in Types)
         {
-            // Latent vectors that are small or large beside the rotated part, with which they share a scale.
+            // Latent vectors that are small or large compared with the rotated part, with which they share a scale.
             foreach (var magnitude in (float[])[1, 1f / 64, 64])
                 AssertAgrees(shape, type, magnitude, [1, 5, 40, 200, 17]);
         }
     }
 
-    // A multiple of the rows that cuDNN plans for, and not.
+    // One number of tokens is a multiple of the rows that cuDNN plans for, the other is not.
     [Theory]
     [InlineData(1024)]
     [InlineData(1100)]
@@ -77,7 +78,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
             Latent.RotateAndStore(
                 queries, randn(tokens, shape.RowWidth).to(type).cuda(), 0, randn(shape.Rank).to(type).cuda(), Epsilon, rotary, cache, metadata, shape);
             CopyTo(plainCache, cache);
-            // Twice: what the first left in the room for keys and values must not reach the second.
+            // Twice: what the first run left in the buffers for keys and values must not reach the second.
             for (var turn = 0; turn < 2; turn++)
             {
                 AssertClose(
@@ -133,7 +134,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
     {
         const int rows = 4, rank = 512;
         var shape = new LatentAttentionShape(heads, rank, 128, 64, rank, 1, Interleaved: true);
-        // Every byte is there twice in each row, in other columns of the next one.
+        // Each row holds every byte twice; the next row holds it in other columns.
         byte[] codes =
         [
             .. Enumerable.Range(0, rows * shape.RowWidth).Select(i => (byte)((i / shape.RowWidth * 85) + (i % shape.RowWidth * 37)))
@@ -146,7 +147,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
             using var metadata = new AttentionMetadata();
             for (var row = 0; row < rows; row++)
                 Append(metadata, 0, 1, [row]);
-            // A token that sees itself alone gives its own latent vector, which the values' matrices leave as it is.
+            // The attention of a token that sees only itself is its own latent vector, which the value matrices leave unchanged.
             cache.Scales[0].fill_(125); // a quarter
             cache.Tensors[0].narrow(0, 0, rows).select(1, 0).copy_(tensor(codes).view(rows, 1, shape.RowWidth));
             var projection = zeros(heads, shape.PlainDim + shape.ValueDim, rank);
@@ -169,14 +170,14 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
         using var rotary = new RotaryTable(ones(256, rotaryDim / 2), zeros(256, rotaryDim / 2));
         using var metadata = new AttentionMetadata();
         Append(metadata, 14, 7, [5, 2]);
-        // Where the latent vector is 0 and nothing is rotated, a row is known exactly.
+        // With a latent vector of 0 and no rotation, the stored row is known exactly.
         var rows = zeros(7, shape.RowWidth);
         rows.narrow(1, rank, rotaryDim).copy_(randn(7, rotaryDim));
         rows[0].zero_();
         rows[1].narrow(0, rank, rotaryDim).fill_(-1e-30f);
         rows[2].mul_(float.MaxValue / 8);
         rows[3].mul_(1e-38f);
-        rows[4].narrow(0, rank, rotaryDim).fill_(1.75f); // what is just no more than a power of two times 448
+        rows[4].narrow(0, rank, rotaryDim).fill_(1.75f); // exactly a power of two times 448
         rows[5, ^1] = float.NaN;
         foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
         {
@@ -190,14 +191,14 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
             Assert.Equal(scales.data<byte>().ToArray(), actualScales.data<byte>().ToArray());
             for (var row = 0; row < 7; row++)
             {
-                // What elements of a row that is no number are is nobody's business.
+                // The elements of the row with NaN are unspecified.
                 if (row != 5)
                     Assert.Equal(bytes[row].data<byte>().ToArray(), actualBytes[row].contiguous().data<byte>().ToArray());
             }
         }
     }
 
-    // Among others of its part of the context, and, of single warps, alone in it.
+    // The row with NaN lies among others in its part of the context. For single warps, one case also has it alone in its part.
     [Theory]
     [InlineData(16, 30)]
     [InlineData(16, 32)]
@@ -234,7 +235,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
         using var plainCache = Garbage(_host, shape);
         using var ownCache = Garbage(_host, shape);
         using var rotary = Rotary(shape.RotaryDim);
-        // Latent vectors are as large as the norm's weight makes them, and the matrices undo it.
+        // The norm's weight sets the magnitude of the latent vectors, and the matrices undo it.
         var (plainWeight, fastWeight) = Weights(shape, type, 1 / magnitude);
         var norm = (randn(shape.Rank) * magnitude).to(type);
         var random = new Random(3);
@@ -280,7 +281,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
             to.copy_(from);
     }
 
-    // Rows of the step in the host's memory: [tokens, width] and [tokens].
+    // The step's stored rows, copied to the host: [tokens, width] and [tokens].
     private static (Tensor Bytes, Tensor Scales) Stored(KvLayerCache cache, AttentionMetadata metadata)
     {
         var slots = tensor(metadata.SlotMapping.Span.ToArray()).to(int64);
@@ -288,7 +289,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
         return (bytes.view(-1, bytes.shape[^1]).index_select(0, slots), cache.Scales[0].cpu().reshape(-1).index_select(0, slots));
     }
 
-    // Sums of a norm in another order may move an element that lies between two steps of the format to the other one.
+    // A norm that adds in another order may move an element that lies between two steps of the format to the other step.
     private static void AssertStoredAlike(KvLayerCache expected, KvLayerCache actual, AttentionMetadata metadata)
     {
         var ((bytes, scales), (otherBytes, otherScales)) = (Stored(expected, metadata), Stored(actual, metadata));

@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds the GPU's kernels to the plain ATen version on the CPU, on random shapes.</summary>
+/// <summary>Compares the GPU's kernels with the plain ATen version on the CPU, on random shapes.</summary>
 public sealed class CudaOpsTests : IDisposable
 {
     private static readonly ScalarType[] Types = CardTypes.All;
@@ -30,7 +30,7 @@ public sealed class CudaOpsTests : IDisposable
         manual_seed(7);
     }
 
-    // Rows, inputs, outputs: own kernels and cuBLAS, widths that 16-byte accesses divide and others.
+    // Rows, inputs, outputs: for our own kernels and for cuBLAS; widths that are whole 16-byte accesses, and others.
     public static TheoryData<int, int, int> LinearShapes => new()
     {
         { 1, 8, 2 }, { 1, 256, 768 }, { 2, 1536, 2048 }, { 3, 40, 34 }, { 4, 3584, 4608 }, { 1, 3584, 18944 * 2 }, { 3, 33, 30 }, { 8, 64, 32 }, { 13, 104, 98 }, { 257, 48, 130 },
@@ -90,7 +90,7 @@ public sealed class CudaOpsTests : IDisposable
             var ids = _cuda.BeginStep(chosen, metadata, chosen.Length);
             AssertClose(_plain.SelectRows(x, chosen), _fast.SelectRows(x.cuda(), chosen), type);
             AssertClose(_plain.SelectRows(x, chosen), _fast.Embedding(ids, x.cuda()), type);
-            // A part of a larger table: rows that it has, and zeros.
+            // A part of a larger table: its own rows, and zeros for rows that it lacks.
             var part = x.narrow(0, rows / 2, rows - (rows / 2)).contiguous();
             AssertClose(_plain.EmbeddingShard(TorchOps.Ids(chosen), part, rows / 2), _fast.EmbeddingShard(ids, part.cuda(), rows / 2), type);
         }
@@ -106,7 +106,7 @@ public sealed class CudaOpsTests : IDisposable
     {
         foreach (var type in Types)
         {
-            // A mean that is far from 0 shows a variance that is computed badly.
+            // A mean far from 0 exposes a badly computed variance.
             var (x, residual, weight, bias) = ((randn(rows, width) + 3).to(type), randn(rows, width).to(type), randn(width).to(type), randn(width).to(type));
             AssertClose(_composed.AddLayerNorm(x.to(float32).clone(), residual.to(float32), weight.to(float32), bias.to(float32),
                 1e-5f), _cuda.AddLayerNorm(x.cuda(), residual.cuda(), weight.cuda(), bias.cuda(), 1e-5f), type);
@@ -175,7 +175,7 @@ public sealed class CudaOpsTests : IDisposable
         var total = weights.Sum();
         foreach (var (draw, id) in draws.Zip(ids))
         {
-            // float32 weights: the border between two tokens may lie a little to either side.
+            // The weights are float32, so the border between two tokens may lie a little to either side.
             const double tolerance = 1e-5;
             var before = weights.Take(id).Sum() / total;
             Assert.True(weights[id] > 0, $"token {id} is forbidden");
@@ -238,7 +238,7 @@ public sealed class CudaOpsTests : IDisposable
         var shape = new AttentionShape(heads, kvHeads, headDim, 1, null);
         using var rotary = Rotary(headDim);
         using var metadata = new AttentionMetadata();
-        // Rows of one sequence, from the middle of a block over its end.
+        // Rows of one sequence that begin inside a block and continue past its end.
         Append(metadata, 14, rows, [5, 2]);
         foreach (var type in Types)
         {

@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds a GPU's choice of experts to the plain version on the CPU.</summary>
+/// <summary>Compares a GPU's choice of experts with the plain version on the CPU.</summary>
 public sealed class CudaRoutingTests : IDisposable
 {
     private readonly CudaOps _cuda;
@@ -59,8 +59,7 @@ public sealed class CudaRoutingTests : IDisposable
         }
     }
 
-    // Of a thousand random scores two may be next to each other as floats, and a card's exponential differs from the host's in the last
-    // bit.
+    // Among a thousand random scores, two may be adjacent floats, and a card's exponential differs from the host's in the last bit.
     private static void AssertSameChoices(ExpertChoices wanted, ExpertChoices got, Tensor logits, Tensor? bias, ExpertScoring scoring)
     {
         var scores = scoring == ExpertScoring.Softmax ? softmax(logits, 1) : sigmoid(logits);

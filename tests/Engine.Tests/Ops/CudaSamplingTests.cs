@@ -10,10 +10,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds sampling on the GPU to the host's sampler: every parameter, on random rows.</summary>
+/// <summary>Compares sampling on the GPU with the host's sampler: every parameter, on random rows.</summary>
 public sealed class CudaSamplingTests : IDisposable
 {
-    // Of the whole mass: float32 weights are not added in the same order.
+    // Relative to the total weight: float32 weights are not added in the same order.
     private const double Tolerance = 1e-4;
 
     private readonly CudaOps _cuda;
@@ -49,7 +49,7 @@ public sealed class CudaSamplingTests : IDisposable
         }
     }
 
-    // Draws of few rows go with the launch, others are copied.
+    // The draws of few rows are passed with the launch; those of more rows are copied.
     [Theory]
     [InlineData(1)]
     [InlineData(64)]
@@ -91,7 +91,7 @@ public sealed class CudaSamplingTests : IDisposable
     public void The_largest_value_of_each_row_and_its_first_column_are_those_of_the_plain_version() => OpsScenarios.AssertMaximaAgree(
         new TorchOps(CPU), _cuda, CardTypes.All);
 
-    // As the ranks of a group do it, of which each has some columns: greedy rows by the best of each, the others whole.
+    // As in a group whose ranks each hold some columns: greedy rows take the best of the ranks' best tokens, other rows are sampled whole.
     [Theory]
     [InlineData(2, 5000)]
     [InlineData(4, 1017)]
@@ -186,7 +186,7 @@ public sealed class CudaSamplingTests : IDisposable
         if (expected.TokenId == id)
             return;
 
-        // Not the same token: the number drawn must lie at a border between the two.
+        // The tokens differ, so the number drawn must lie at a border between them.
         var row = new float[logits.Length];
         LogitsProcessors.Apply(logits, row, state);
         var scan = new RowScan(row.Length);

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Buffers of a GPU have their final size once memory was measured; nothing here needs a card.</summary>
+/// <summary>A GPU's buffers have their final size once memory was measured. These tests need no card.</summary>
 public sealed class CudaWorkspaceTests
 {
     private const int Multiprocessors = 132;
@@ -28,7 +28,7 @@ public sealed class CudaWorkspaceTests
         Assert.Empty(workspace.Grown);
         workspace.Rent(WorkspaceSlot.Keys, 5, 1, ScalarType.Float32);
         Assert.Equal([WorkspaceSlot.Keys], workspace.Grown);
-        Assert.Equal(version, workspace.Version); // no record has it
+        Assert.Equal(version, workspace.Version); // no recorded step uses it
         workspace.Rent(WorkspaceSlot.Mixed, 1, 65, ScalarType.Float32);
         Assert.Equal([WorkspaceSlot.Keys, WorkspaceSlot.Mixed], workspace.Grown);
         Assert.Equal(version + 1, workspace.Version);
@@ -83,7 +83,7 @@ public sealed class CudaWorkspaceTests
             var bulk = new BulkRows(rows, 0);
             Assert.InRange(order, 0, order = rows.Length);
             Assert.InRange(lists, 0, lists = bulk.Length);
-            // What lies last still lies within.
+            // Even the last part ends within the buffer.
             Assert.InRange(rows.Order / sizeof(int) + (ulong)rows.Assignments, 1ul, (ulong)rows.Length);
             Assert.InRange(bulk.Tiles / sizeof(int) + (2ul * (ulong)bulk.MaxTiles), 1ul, (ulong)bulk.Length);
         }

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Which devices ranks have. Kinds of devices are registered for the whole process, so nothing else may run meanwhile.</summary>
+/// <summary>Which devices ranks get. Device kinds are registered for the whole process, so no other test may run meanwhile.</summary>
 [Collection(nameof(RunsAlone))]
 public sealed class DeviceOptionsTests
 {

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Registered for the whole process, so nothing else may run meanwhile.</summary>
+/// <summary>Device kinds are registered for the whole process, so no other test may run meanwhile.</summary>
 [Collection(nameof(RunsAlone))]
 public sealed class DeviceRegistryTests
 {

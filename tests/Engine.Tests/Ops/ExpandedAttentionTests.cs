@@ -10,7 +10,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>
-/// Holds latent attention with keys and values, made chunk by chunk, to the absorbed one, and the CPU's to the plain one.
+/// Compares expanded latent attention, which computes keys and values chunk by chunk, with absorbed attention, and the CPU's version with
+/// the plain one.
 /// </summary>
 public sealed class ExpandedAttentionTests : IDisposable
 {
@@ -66,7 +67,7 @@ public sealed class ExpandedAttentionTests : IDisposable
                     using var plainWeight = _plain.Pack(layer.Projection, layer.Shape);
                     var expected = _plain.ExpandedAttention(queries, plainWeight, cache, step, layer.Shape, 64);
                     AssertClose(expected, _fast.Attention(queries, weight, cache, step, layer.Shape, _ => true), type);
-                    // Some sequences of the step expanded, and some absorbed.
+                    // Some sequences of the step are expanded, the others absorbed.
                     AssertClose(expected, _fast.Attention(queries, weight, cache, step, layer.Shape, span => span.TokenCount % 2 == 0), type);
                 }
             }
@@ -118,7 +119,8 @@ public sealed class ExpandedAttentionTests : IDisposable
         }
     }
 
-    // DeepSeek-V3's heads: between 170 and 250 new tokens behind a long context, and at once where nothing is before them.
+    // With DeepSeek-V3's heads, expanding pays off from between 170 and 250 new tokens on behind a long context, and almost at once where
+    // no tokens come before.
     [Theory]
     [InlineData(1, 1, false)]
     [InlineData(16, 16, false)]
@@ -141,7 +143,7 @@ public sealed class ExpandedAttentionTests : IDisposable
 
     private static int[] Bits(Tensor tensor) => [.. tensor.to(float32).data<float>().ToArray().Select(BitConverter.SingleToInt32Bits)];
 
-    // A prompt in two steps, the second beside a short one and a single token, in blocks without order.
+    // A prompt in two steps, in blocks without order. The second step also holds a short prompt and a single token.
     private static IEnumerable<AttentionMetadata> Steps()
     {
         int[] table = [.. Enumerable.Range(0, 48).Select(block => 47 - block)];

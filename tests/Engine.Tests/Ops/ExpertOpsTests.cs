@@ -7,7 +7,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds the CPU's experts, all of a step at once, to one after the other by plain tensor operations.</summary>
+/// <summary>
+/// Compares the CPU's experts, computed all at once for a step, with plain tensor operations, one expert after the other.
+/// </summary>
 public sealed class ExpertOpsTests : IDisposable
 {
     private readonly CpuOps _ops = new();
@@ -20,7 +22,7 @@ public sealed class ExpertOpsTests : IDisposable
         manual_seed(11);
     }
 
-    // Tokens, experts, of a token, hidden, width.
+    // Tokens, experts, experts per token, hidden, width.
     public static TheoryData<int, int, int, int, int> Shapes => new()
     {
         { 1, 8, 2, 128, 64 }, { 1, 64, 6, 256, 96 }, { 3, 5, 1, 33, 17 }, { 5, 4, 4, 64, 130 }, { 17, 6, 2, 100, 65 }, { 40, 16, 3, 70, 31 },
@@ -41,7 +43,7 @@ public sealed class ExpertOpsTests : IDisposable
         }
     }
 
-    // Experts 3 to 6 of 9, as a rank of an expert-parallel group has them: the others' choices are not summed here.
+    // Experts 3 to 6 of 9, as a rank of an expert-parallel group holds them. The rank does not sum the choices of other experts.
     [Theory]
     [InlineData(ScalarType.Float32)]
     [InlineData(ScalarType.BFloat16)]
@@ -51,7 +53,7 @@ public sealed class ExpertOpsTests : IDisposable
         {
             using var experts = new Experts(_ops, kind, type, 3, 4, 96, 48);
             AssertAgrees(experts, randn(12, 96).to(type), Choose(12, 9, 3), type);
-            // A step whose tokens all go elsewhere.
+            // A step in which every token chooses experts of other ranks.
             AssertAgrees(experts, randn(2, 96).to(type), new(tensor(new long[,] { { 0, 1 }, { 8, 7 } }), ones(2, 2)), type);
         }
     }
@@ -68,7 +70,7 @@ public sealed class ExpertOpsTests : IDisposable
             foreach (var kind in Enum.GetValues<Kind>())
             {
                 using var experts = new Experts(_ops, kind, type, 0, 4, 64, 96);
-                // Beside it the last token has an expert for itself.
+                // The last token also has an expert for itself.
                 var ids = zeros(tokens, 2, ScalarType.Int64).add_(tensor(new long[] { 2, 1 }));
                 ids[tokens - 1, 1] = 3;
                 AssertAgrees(experts, randn(tokens, 64).to(type), new(ids, rand(tokens, 2)), type);
@@ -132,13 +134,13 @@ public sealed class ExpertOpsTests : IDisposable
         return ops.Sum(x, groups, choices.Weights, experts);
     }
 
-    // Different experts of each token, in no order, some of them of no token.
+    // Different experts for each token, in no order; some experts may get no token.
     internal static ExpertChoices Choose(int tokens, int count, int perToken) =>
         new(rand(tokens, count).add_(rand(count)).topk(perToken).indexes, rand(tokens, perToken));
 
     private static int[] Bits(Tensor tensor) => [.. tensor.data<float>().ToArray().Select(BitConverter.SingleToInt32Bits)];
 
-    /// <summary>What matrices are.</summary>
+    /// <summary>How the matrices are stored.</summary>
     internal enum Kind
     {
         Unquantized,
@@ -147,11 +149,11 @@ public sealed class ExpertOpsTests : IDisposable
         Outputs,
         Matrices,
 
-        /// <summary>Gate and up in 8-bit floats, down as it was.</summary>
+        /// <summary>Gate and up in 8-bit floats, down unquantised.</summary>
         KeptDown,
     }
 
-    /// <summary>Random experts of a device: those of one shape and kind are the same on all.</summary>
+    /// <summary>Random experts of a device. Experts of the same shape and kind are equal on all devices.</summary>
     internal sealed class Experts : IExperts, IDisposable
     {
         private readonly IDeviceOps _ops;

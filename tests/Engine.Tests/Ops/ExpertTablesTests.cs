@@ -29,19 +29,19 @@ public sealed class ExpertTablesTests
         }
     }
 
-    // Gate and up have a table before it shows that the way down has none.
+    // The table of gate and up already exists when it turns out that the down matrices cannot have one.
     [Fact]
     public void Experts_of_which_the_kernels_take_only_one_matrix_leave_no_table_behind()
     {
         using var experts = new ExpertOpsTests.Experts(new TorchOps(CPU), ExpertOpsTests.Kind.Unquantized, ScalarType.BFloat16, 0, 2, 64, 36);
         GC.Collect();
-        GC.WaitForPendingFinalizers(); // of other tests
+        GC.WaitForPendingFinalizers(); // finalizers of other tests
         var before = Tensor.TotalCount;
         Assert.Null(ExpertTables.TryCreate(experts, CPU));
         Assert.Equal(before, Tensor.TotalCount);
     }
 
-    // 32 of 256 experts: other ranks have seven of eight assignments.
+    // A rank has 32 of 256 experts; other ranks have seven of eight assignments.
     [Theory]
     [InlineData(512, 8)]
     [InlineData(2048, 16)]
@@ -51,7 +51,7 @@ public sealed class ExpertTablesTests
         var all = new ExpertRows(assignments, 8, 256, assignments <= 2048, 0);
         var part = all with { Experts = 32, LayerExperts = 256 };
         Assert.Equal((rowsOfTile, rowsOfTile), (all.RowsOfTile, part.RowsOfTile));
-        // Experts that have all assignments among them fill no more tiles.
+        // Even if these experts have all assignments, they fill no more tiles.
         Assert.True(part.MaxTiles >= part.Experts - 1 + ((assignments - part.Experts + rowsOfTile) / rowsOfTile));
     }
 

@@ -4,8 +4,8 @@ using LocalLlm.Ops.Cuda;
 
 namespace LocalLlm.Tests.Ops;
 
-// Ranks that share one card: a call queues a kernel that meets those of the other ranks on the card, so that it can be recorded and
-// repeated. Ranks pass the addresses of their memory through the card at every call, as recorded calls may come in any order.
+// Ranks that share one card. A call queues a kernel that waits on the card for the kernels of the other ranks, so it can be recorded and
+// replayed. Ranks exchange the addresses of their memory through the card at every call, because recorded calls may come in any order.
 internal static unsafe partial class FakeNccl
 {
     private const int Blocks = 16;
@@ -79,7 +79,7 @@ internal static unsafe partial class FakeNccl
             "ncclAllReduce" => (0, 0),
             "ncclAllGather" => (1, 0),
             "ncclBroadcast" or "ncclRecv" => (2, call.Detail),
-            _ => (3, 0), // a sender's part is to be there
+            _ => (3, 0), // a sender only has to take part
         };
         var (boxes, flags, steps, abort) = (state.Boxes, state.Flags, state.Steps(member.Rank), state.AbortWord);
         var (ranks, rank, type, count) = (member.Group.Size, member.Rank, call.Type, call.Count);

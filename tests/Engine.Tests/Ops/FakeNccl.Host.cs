@@ -1,6 +1,6 @@
 namespace LocalLlm.Tests.Ops;
 
-// Ranks in the host's memory: a call waits for the others and has done its work when it returns.
+// Ranks in the host's memory: a call waits for the other ranks, and has done its work when it returns.
 internal static unsafe partial class FakeNccl
 {
     private const int PhasesPerCall = 3;
@@ -21,7 +21,7 @@ internal static unsafe partial class FakeNccl
             _ => [],
         };
 
-        // Sources and targets may be one: nobody writes before all have read.
+        // Source and target may be the same memory, so no rank writes before all have read.
         if (group.Meet((PhasesPerCall * index) + 1, rank, 0, 0) is null)
             return Fail(InvalidUsage, "the other ranks did not come");
         result.CopyTo(new Span<byte>((void*)target, result.Length));
@@ -69,7 +69,7 @@ internal static unsafe partial class FakeNccl
         return result;
     }
 
-    // To the nearest bfloat16, ties to even.
+    // Rounds to the nearest bfloat16, ties to even.
     private static ushort Rounded(float value)
     {
         var bits = BitConverter.SingleToUInt32Bits(value);

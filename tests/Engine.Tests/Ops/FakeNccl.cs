@@ -7,17 +7,17 @@ using LocalLlm.Interop.Cuda;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>One call of a collective, as it must be the same on every rank; <see cref="FakeNccl"/> notes them.</summary>
+/// <summary>One call of a collective, which must be the same on every rank; <see cref="FakeNccl"/> records them.</summary>
 /// <param name="Name">Such as ncclAllReduce.</param>
 /// <param name="Count">Elements.</param>
 /// <param name="Type">ncclDataType_t.</param>
-/// <param name="Detail">Operation or root; ranks of a pair for what is sent.</param>
+/// <param name="Detail">Operation or root; for a transfer, a rank of the pair.</param>
 internal readonly record struct NcclCall(string Name, long Count, int Type, int Detail);
 
 /// <summary>
-/// Stands in for libnccl.so.2, by its own functions and calling convention: ranks are threads of this process, and their memory is the
-/// host's or that of one card, where the real one refuses two ranks. It checks what the real one would hang or err on: that all ranks make
-/// the same calls with the same arguments in the same order, on communicators that live.
+/// Stands in for libnccl.so.2, with its functions and its calling convention. Ranks are threads of this process. Their memory is the
+/// host's, or that of one card, on which the real library refuses two ranks. This checks what the real library would hang or fail on: that
+/// all ranks make the same calls with the same arguments in the same order, on live communicators.
 /// </summary>
 internal static unsafe partial class FakeNccl
 {
@@ -175,7 +175,7 @@ internal static unsafe partial class FakeNccl
             return Fail(InvalidArgument, $"{call.Name} on a communicator that does not live");
         if (member.Group.Size != 2 || call.Detail != 1 - member.Rank)
             return Fail(InvalidArgument, $"rank {member.Rank} of {member.Group.Size} and peer {call.Detail}");
-        // Both ends of one transfer are one call to the check of the order.
+        // When the order is checked, both ends of one transfer count as the same call.
         if (!member.Group.Note(member.Rank, call with { Name = "transfer", Detail = call.Name == "ncclSend" ? member.Rank : call.Detail }, out var index))
             return Fail(InvalidUsage, $"rank {member.Rank} calls {call}, the other one does not");
         return stream != 0 ? RunOnCard(member, stream, data, data, call) : RunOnHost(member, index, data, data, call);
@@ -224,7 +224,7 @@ internal static unsafe partial class FakeNccl
             }
         }
 
-        // Whether every rank that has come as far has called the same.
+        // Whether every rank that has come this far has made the same call.
         public bool Note(int rank, NcclCall call, out int index)
         {
             lock (_lock)
@@ -236,7 +236,7 @@ internal static unsafe partial class FakeNccl
             }
         }
 
-        // Waits until all ranks are here with their memory; null: the group was aborted, or one has not come.
+        // Waits until all ranks are here with their memory; null if the group was aborted or a rank did not come.
         public (nint Source, nint Target)[]? Meet(int phase, int rank, nint source, nint target)
         {
             lock (_lock)

@@ -9,7 +9,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds the CPU's attention over 8-bit floats to the plain version, and both to what the format says.</summary>
+/// <summary>Compares the CPU's attention over 8-bit floats with the plain version, and both with the format's definition.</summary>
 public sealed unsafe class Float8CacheTests : IDisposable
 {
     private readonly CpuOps _fast;
@@ -56,7 +56,7 @@ public sealed unsafe class Float8CacheTests : IDisposable
         for (var bits = 0; bits < 256; bits++)
         {
             if ((bits & 0x7F) == 0x7F)
-                continue; // NaN is in the scale
+                continue; // NaN is stored in the scale
             new Span<byte>(bytes, 16).Fill((byte)bits);
             *(System.Runtime.Intrinsics.Vector512<float>*)values = Float8Element.Load(bytes);
             Assert.All(new Span<float>(values, 16).ToArray(), value => Assert.Equal(Float8.Values[bits], value));
@@ -173,7 +173,7 @@ public sealed unsafe class Float8CacheTests : IDisposable
     public void A_row_that_is_no_number_reaches_the_tokens_that_see_it_and_no_others(bool latent)
     {
         var numbers = RunChunks(latent, 50, 7, badToken: 30).isnan();
-        Assert.False(numbers.narrow(0, 0, 28).any().item<bool>()); // those of its own chunk may see it
+        Assert.False(numbers.narrow(0, 0, 28).any().item<bool>()); // rows of its own chunk may see it
         Assert.True(numbers.narrow(0, 30, 20).all().item<bool>());
     }
 
@@ -200,7 +200,7 @@ public sealed unsafe class Float8CacheTests : IDisposable
             if (!latent)
             {
                 _fast.RotaryAndCache(part, rotary, cache, metadata, shape);
-                parts.Add(_fast.Attention(part, cache, metadata, shape).narrow(1, 3 * 32, 3 * 32)); // heads of the last values
+                parts.Add(_fast.Attention(part, cache, metadata, shape).narrow(1, 3 * 32, 3 * 32)); // query heads of the last KV head
                 continue;
             }
 
@@ -212,7 +212,7 @@ public sealed unsafe class Float8CacheTests : IDisposable
         return cat(parts, 0);
     }
 
-    // Runs some sequences in random chunks through scattered blocks of both.
+    // Runs some sequences in random chunks through scattered blocks of both versions.
     private void AssertAgrees(KvLayerSpec spec, Func<KvLayerCache, KvLayerCache, AttentionMetadata, (Tensor Plain, Tensor Fast)> run, ScalarType type)
     {
         using var plainCache = Garbage(_plain, spec);
@@ -239,8 +239,8 @@ public sealed unsafe class Float8CacheTests : IDisposable
         return cache;
     }
 
-    // The two may round a number that lies between two steps differently, as their float32s differ in the last bit; then the plain one goes
-    // on with the fast one's. All: [blocks, 16, heads, width] and [blocks, heads, 16].
+    // The two versions may round a number between two steps differently, because their float32 values differ in the last bit. The plain
+    // version then continues with the fast version's rows. Shapes: [blocks, 16, heads, width] and [blocks, heads, 16].
     private static void AssertSameRows(Tensor plain, Tensor fast, Tensor plainScales, Tensor fastScales, AttentionMetadata metadata)
     {
         var slots = tensor(metadata.SlotMapping.Span.ToArray());

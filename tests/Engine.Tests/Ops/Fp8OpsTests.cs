@@ -7,13 +7,13 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds products by 8-bit floats to the plain version, and both to float32.</summary>
+/// <summary>Compares 8-bit float products with the plain version, and both with float32.</summary>
 public sealed class Fp8OpsTests : IDisposable
 {
     private readonly CpuOps _cpu = new();
     private readonly IFp8Ops _fast;
     private readonly IFp8Ops _slow = new CpuFp8Ops(multipliesBFloat16: false);
-    private readonly IFp8Ops _tiles = new CpuFp8Ops(multipliesBFloat16: true); // whatever a library has here
+    private readonly IFp8Ops _tiles = new CpuFp8Ops(multipliesBFloat16: true); // whatever a library supports here
     private readonly IFp8Ops _plain = new TorchFp8Ops(CPU);
     private readonly DisposeScope _scope;
 
@@ -88,7 +88,7 @@ public sealed class Fp8OpsTests : IDisposable
     [InlineData(100)]
     public void Every_element_has_its_value_in_every_kernel(int rows)
     {
-        // Row o of the matrix is byte o in column o, and the inputs are ones.
+        // Row o of the matrix holds byte o in column o, and the inputs are ones.
         var codes = Enumerable.Range(0, 256).Select(code => (code & 0x7F) == 0x7F ? 0 : code).ToArray();
         var bytes = zeros([256, 256], ScalarType.Byte);
         for (var code = 0; code < 256; code++)
@@ -119,7 +119,7 @@ public sealed class Fp8OpsTests : IDisposable
         {
             Assert.Equal(-Float8.Values[code], Float8.Values[code | 0x80]);
             Assert.Equal((byte)code, Float8.FromSingle(Float8.Values[code]));
-            // The middle of two neighbours goes to the even one, and anything beyond it to the nearer.
+            // The midpoint of two neighbours rounds to the even one, and anything beyond it to the nearer one.
             if (code is 0 or > 0x7E)
                 continue;
             var middle = (Float8.Values[code - 1] + Float8.Values[code]) / 2;
@@ -162,7 +162,7 @@ public sealed class Fp8OpsTests : IDisposable
     {
         var random = new Random(inFeatures + outFeatures);
         var elements = Enumerable.Range(0, outFeatures * inFeatures).Select(_ => Float8.FromSingle((float)(random.NextDouble() - 0.5) * 4)).ToArray();
-        // Rows of blocks in no order, as joined slices have them.
+        // The block rows are in no order, as in joined slices.
         var first = random.Next(blockRows);
         var rows = Enumerable.Range(0, outFeatures).Select(row => (row + first) / blockRows).ToArray();
         var down = rows.Max() + 1;
