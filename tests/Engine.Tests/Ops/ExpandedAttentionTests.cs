@@ -119,7 +119,7 @@ public sealed class ExpandedAttentionTests : IDisposable
         }
     }
 
-    // With DeepSeek-V3's heads, expanding pays off from between 170 and 250 new tokens on behind a long context, and almost at once where
+    // With DeepSeek-V3's heads, expanding pays off from between 170 and 250 new tokens on behind a long context, and much earlier where
     // no tokens come before.
     [Theory]
     [InlineData(1, 1, false)]

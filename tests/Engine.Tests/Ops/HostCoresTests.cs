@@ -4,7 +4,8 @@ using Xunit;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>
-/// Threads are as many as cores that the process has: affinity, quotas of both versions of control groups, and the threads of a core once.
+/// There are as many threads as cores that the process may use: this respects affinity and the quotas of both versions of control groups,
+/// and counts the hardware threads of a core once.
 /// </summary>
 public sealed class HostCoresTests : IDisposable
 {

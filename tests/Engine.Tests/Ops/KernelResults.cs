@@ -10,10 +10,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>What every kernel of the CPU makes of fixed inputs, so that two processes can be compared.</summary>
+/// <summary>The results of every CPU kernel for fixed inputs, so that two processes can be compared.</summary>
 internal static unsafe class KernelResults
 {
-    /// <summary>By the kernel's name.</summary>
+    /// <summary>The results by kernel name.</summary>
     public static SortedDictionary<string, float[]> Compute()
     {
         using var scope = NewDisposeScope();
@@ -100,7 +100,7 @@ internal static unsafe class KernelResults
         return target;
     }
 
-    // Not libtorch's: its generator goes by the instructions that the CPU has.
+    // Not from libtorch's generator, whose numbers depend on the CPU's instructions.
     private static Tensor Numbers(Random random, params int[] shape)
     {
         var count = shape.Aggregate(1, (product, size) => product * size);

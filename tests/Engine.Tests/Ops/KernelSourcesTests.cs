@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Compiles the kernels where there is NVRTC, be there a card or not.</summary>
+/// <summary>Compiles the kernels where NVRTC is available, with or without a card.</summary>
 public sealed class KernelSourcesTests
 {
     private const string Attention = "HEADS_PER_BLOCK=7 WARPS=8 LEAST_SHARE=256";
@@ -18,7 +18,7 @@ public sealed class KernelSourcesTests
     private static readonly ScalarType[] All = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
     private static readonly ScalarType[] Halves = [ScalarType.BFloat16, ScalarType.Float16];
 
-    /// <summary>Sources, types and macros beside the type's, as the operations ask for them.</summary>
+    /// <summary>Sources, types and macros other than the type's, as the operations request them.</summary>
     public static TheoryData<string, bool, string> Sources => new()
     {
         { "elementwise.cu", true, "" },
@@ -214,7 +214,7 @@ public sealed class KernelSourcesTests
         }
     }
 
-    // From 80 on there are bfloat16 products, so that 75 is asked for by name; 90 has what only Hopper knows.
+    // bfloat16 products exist from compute capability 80 on, so callers request 75 by name; 90 covers what only Hopper knows.
     private static void AssertCompiles(string source, string defines, params int[] capabilities)
     {
         if (!Nvrtc.TryLoad(null))

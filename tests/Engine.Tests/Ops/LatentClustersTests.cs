@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Which rows of latent attention go by clusters, on any machine.</summary>
+/// <summary>Which rows of latent attention are computed by clusters; needs no card.</summary>
 public sealed class LatentClustersTests
 {
     private const int Multiprocessors = 132;

@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds the CPU's latent attention and routing to the plain ATen version on random shapes.</summary>
+/// <summary>Compares the CPU's latent attention and routing with the plain ATen version on random shapes.</summary>
 public sealed class LatentOpsTests : IDisposable
 {
     private readonly CpuOps _fast;
@@ -74,7 +74,7 @@ public sealed class LatentOpsTests : IDisposable
         }
     }
 
-    // Biases so low that every score of a group that was left out, as 0, would beat those of the chosen ones.
+    // The biases are so low that the scores of an excluded group, if taken as 0, would beat those of the chosen groups.
     [Fact]
     public void Groups_that_were_left_out_lose_to_any_score()
     {

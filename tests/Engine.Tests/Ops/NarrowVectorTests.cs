@@ -8,11 +8,12 @@ using Xunit;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>
-/// The kernels on a CPU without AVX-512: this process holds another one, in which .NET does not use it, to its own results.
+/// The kernels on a CPU without AVX-512. This process compares its own results with those of another process, in which .NET does not use
+/// AVX-512.
 /// </summary>
 public sealed class NarrowVectorTests
 {
-    // Where the other process writes them.
+    // Names the file that the other process writes its results to.
     private const string ResultsVariable = "LOCALLLM_KERNEL_RESULTS";
 
     [Fact]
@@ -36,7 +37,7 @@ public sealed class NarrowVectorTests
         }
     }
 
-    /// <summary>On all shapes of those tests, and with results that are the same bits alone and in any batch.</summary>
+    /// <summary>Covers all shapes of those test classes. Results must have the same bits alone and in any batch.</summary>
     [Fact]
     public void Kernels_agree_with_the_plain_versions_with_vectors_of_256_bits()
     {
@@ -72,7 +73,7 @@ public sealed class NarrowVectorTests
         foreach (var argument in classes.SelectMany(name => (string[])["--filter-class", $"LocalLlm.Tests.Ops.{name}"]).Concat(["--ansi", "off", "--progress", "off"]))
             start.ArgumentList.Add(argument);
         start.Environment["DOTNET_EnableAVX512"] = "0"; // .NET 10's name
-        start.Environment["DOTNET_EnableAVX512F"] = "0"; // and the one before
+        start.Environment["DOTNET_EnableAVX512F"] = "0"; // its earlier name
         start.Environment[ResultsVariable] = resultsPath ?? "";
         using var process = Process.Start(start)!;
         var errors = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);

@@ -10,8 +10,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>
-/// What is asked of NCCL: with a stand-in on the host (any number of ranks) and on one card, and of the real one as far as the machine has
-/// cards.
+/// The calls to NCCL, tested with a stand-in on the host (any number of ranks) and on one card, and with the real library as far as the
+/// machine has cards.
 /// </summary>
 public sealed class NcclCollectivesTests
 {
@@ -39,7 +39,7 @@ public sealed class NcclCollectivesTests
                 Assert.True((sum + 1).SameAs(residual));
                 Assert.True(cat([.. Enumerable.Range(0, ranks).Select(peer => (arange(12, float32) + peer).to(type).view(3, 4))], 1).SameAs(group.AllGather(part, 1)));
                 Assert.True(cat([.. Enumerable.Range(0, ranks).Select(peer => (arange(12, float32) + peer).to(type).view(3, 4))], 0).SameAs(group.AllGather(part, 0)));
-                // The last rank has one column of four.
+                // The last rank has only one column, the others have four.
                 var mine = rank == ranks - 1 ? part.narrow(1, 0, 1).contiguous() : part;
                 var whole = group.AllGatherColumns(mine, 4, (4 * ranks) - 3);
                 Assert.Equal([3, (4 * ranks) - 3], whole.shape);
@@ -73,7 +73,7 @@ public sealed class NcclCollectivesTests
                 using var scope = NewDisposeScope();
                 Tensor Own(int peer) => (arange(rows[peer] * width, float32) + (100 * peer)).to(type).view(rows[peer], width);
                 var own = Own(rank);
-                // Twice: what lay there before is no row of this step.
+                // Twice: what an earlier call left in the buffer must not become a row of this step.
                 foreach (var _ in (int[])[1, 2])
                     Assert.True(cat([.. Enumerable.Range(0, rows.Length).Select(Own)], 0).SameAs(group.AllGatherRows(own, rows)));
                 var first = rows[..rank].Sum();
@@ -319,7 +319,7 @@ public sealed class NcclCollectivesTests
             Assert.True(cat([.. Enumerable.Range(0, ranks).Select(peer => (arange(24, float32).view(3, 8) + peer).to(type))], 1).narrow(1, 0, total).SameAs(rank.Tensor.AllGatherColumns(mine, 8, total).cpu()));
         }
 
-        // Doubled and halved at every replay, or the same for a single rank.
+        // Every replay doubles and halves the value; with a single rank it stays the same.
         var value = full(50_000, rank.Rank + 1f, device: rank.Ops.Device);
         var sum = ranks * (ranks + 1) / 2f;
         void Body()

@@ -8,7 +8,7 @@ namespace LocalLlm.Tests.Ops;
 /// <summary>Steps, tables and comparisons that the tests of every device share.</summary>
 internal static class OpsScenarios
 {
-    /// <summary>Rows of any width, with equal values, zeros of both signs, infinities and NaN.</summary>
+    /// <summary>Compares maxima for rows of any width, with equal values, zeros of both signs, infinities and NaN.</summary>
     public static void AssertMaximaAgree(IDeviceOps plain, IDeviceOps fast, ScalarType[] types)
     {
         var random = new Random(8);
@@ -29,7 +29,7 @@ internal static class OpsScenarios
                     x[6, random.Next(width)] = 9;
                 }
 
-                x[7].fill_(-6e4f); // near the end of float16's numbers
+                x[7].fill_(-6e4f); // near the end of float16's range
                 x[8, width - 1] = 9;
                 var wanted = plain.RowMaxima(x, 700);
                 var got = fast.RowMaxima(fast.ToDevice(x), 700).cpu();
@@ -128,7 +128,7 @@ internal static class OpsScenarios
         return [.. lengths.Select(length => blocks[next..(next += (length + 15) / 16)])];
     }
 
-    /// <summary>Some tokens of some of the sequences, at least one in all.</summary>
+    /// <summary>A step with some tokens of some of the sequences, at least one token in all.</summary>
     public static AttentionMetadata NextStep(int[] lengths, int[] done, int[][] tables, Random random)
     {
         var metadata = new AttentionMetadata();
@@ -166,7 +166,7 @@ internal static class OpsScenarios
         Assert.True(excess <= 0, $"{type}: {excess} over the tolerance, of {wide.abs().max().item<float>()}");
     }
 
-    /// <summary>Every element differs by at most a part of the largest: for sums whose terms cancel.</summary>
+    /// <summary>Asserts that every element differs by at most a part of the largest one: for sums whose terms cancel.</summary>
     public static void AssertNear(Tensor expected, Tensor actual, double part)
     {
         Assert.Equal(expected.shape, actual.shape);

@@ -88,7 +88,7 @@ public sealed class PairProductsTests : IDisposable
         Assert.Equal(CpuOps.KeepsDecodeCopies, usual.Features.DecodeCopyTypes.Count > 0);
     }
 
-    /// <summary>From 80 rows on a library multiplies 8-bit floats that were widened, unless rows must not depend on one another.</summary>
+    /// <summary>From 80 rows on, a library multiplies widened 8-bit floats, unless rows must not depend on one another.</summary>
     [Fact]
     public void Rows_times_8_bit_floats_are_the_same_bits_in_any_number()
     {
@@ -139,6 +139,6 @@ public sealed class PairProductsTests : IDisposable
     private LinearWeight Pack(Tensor weight, Tensor? bias) =>
         _invariant.PackLinear(weight, bias, LinearRole.Other, LocalLlm.Weights.WeightPacking.Compact);
 
-    // By their bits: no number equals NaN.
+    // Compares bits, because NaN equals no number.
     private static bool Same(Tensor first, Tensor second) => first.contiguous().bytes.SequenceEqual(second.contiguous().bytes);
 }

@@ -15,7 +15,8 @@ public sealed class PeerCollectivesTests
     private static readonly ParallelPlan Pair = new(2, 1, 1);
     private static readonly ScalarType[] Types = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
 
-    // Elements: less than an item, whole items, the largest of one shot and the first beyond, odd and large ones in many chunks.
+    // Numbers of elements: less than an item, whole items, the largest for one shot and the first beyond it, odd and large ones in many
+    // chunks.
     private static readonly int[] Sizes = [1, 3, 8, 1536, 4100, 65_536, 131_072, 131_076, 300_001, 6_000_000];
 
     public static TheoryData<int> Cards => CardRanks.Cards;
@@ -97,7 +98,8 @@ public sealed class PeerCollectivesTests
         return true;
     });
 
-    // Rows of each rank: as many, others, none; a sum in one shot, in chunks, and in many; widths of whole packs and not.
+    // The ranks have equal numbers of rows, unequal ones, or none. Sums in one shot, in chunks and in many; widths of whole packs, and
+    // others.
     [Theory]
     [MemberData(nameof(Cards))]
     public void Rows_of_other_numbers_are_gathered_and_each_rank_gets_the_sum_of_its_own(int cards) => CardRanks.Run(Pair, CardRanks.Pair(cards), rank =>
@@ -111,7 +113,7 @@ public sealed class PeerCollectivesTests
                 var (total, first) = (one + other, rank.Rank == 0 ? 0 : one);
                 var whole = Values(7, total * width).to(type).view(total, width);
                 var own = whole.narrow(0, first, rows[rank.Rank]).contiguous().to(rank.Ops.Device);
-                // Twice: what lay there before is no row of this step.
+                // Twice: what an earlier call left in the buffer must not become a row of this step.
                 foreach (var _ in (int[])[1, 2])
                     AssertSame(whole, rank.Tensor.AllGatherRows(own, rows), $"{type} {one} and {other} x {width}");
                 var parts = Parts(total * width, type);
@@ -157,7 +159,7 @@ public sealed class PeerCollectivesTests
         const int replays = 1000, sums = 8;
         var results = CardRanks.Run(Pair, CardRanks.Pair(cards), rank =>
         {
-            // Small numbers, so that sums of any order are exact. One shot, chunks, and both in turn.
+            // The numbers are small, so sums are exact in any order. One shot, chunks, and both in turn.
             var (small, large) = (full(4096, rank.Rank + 1f, device: rank.Ops.Device), full(200_000, rank.Rank + 1f, device: rank.Ops.Device));
             var (smallSum, largeSum) = (zeros(4096, device: rank.Ops.Device), zeros(200_000, device: rank.Ops.Device));
             void Body()
@@ -279,7 +281,7 @@ public sealed class PeerCollectivesTests
         });
     }
 
-    // The last of two stages sends; the first has much to do before it takes what came, and is behind by as many messages as there are
+    // The last of two stages sends. The first has much to compute before it takes a message, and falls behind by as many messages as it has
     // slots.
     [Theory]
     [InlineData(1, true)]
@@ -305,7 +307,7 @@ public sealed class PeerCollectivesTests
                 for (var message = 1; message <= messages; message++)
                 {
                     using var scope = NewDisposeScope();
-                    // More rows with each message: slots grow while what was sent in them is still to be read.
+                    // Each message has more rows, so slots grow while earlier messages in them are still unread.
                     if (rank.Next is { } next)
                     {
                         next.Send(full(40 * message, 1, message, ScalarType.Int32, rank.Ops.Device));
@@ -360,13 +362,13 @@ public sealed class PeerCollectivesTests
         Assert.Null(GpuRanks.TryCreate(Pair, 0, ["cpu", "cpu"]));
     }
 
-    // What NCCL sums on two cards it sums in an order of its own.
+    // Whether NCCL computes this sum on two cards; it adds in an order of its own.
     private static bool UsesNccl(CardRank rank, long size, ScalarType type) =>
         size * (type == ScalarType.Float32 ? 4 : 2) > PeerCollectives.LargeBytes && ((PeerCollectives)rank.Tensor).HasLarge;
 
     private static Tensor[] Parts(int size, ScalarType type, int seed = 0) => [Values(2 * seed, size).to(type), Values((2 * seed) + 1, size).to(type)];
 
-    // The same on every rank, whichever thread asks.
+    // The same values on every rank, whichever thread asks.
     private static Tensor Values(int seed, int size)
     {
         var random = new Random(seed);

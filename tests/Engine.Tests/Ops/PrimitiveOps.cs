@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>A device that does only what every device must: nothing fused, all else as it is.</summary>
+/// <summary>A device with only what every device must have: no fused operations, everything else unchanged.</summary>
 internal class PrimitiveOps(IDeviceOps inner) : IDeviceOps, IDisposable
 {
     public Device Device => inner.Device;

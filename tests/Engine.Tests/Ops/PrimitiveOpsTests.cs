@@ -12,7 +12,7 @@ namespace LocalLlm.Tests.Ops;
 
 /// <summary>
 /// A device that implements nothing but <see cref="IDeviceOps"/> runs every golden model: the CPU, and a GPU without its fused operations
-/// (recorded steps and sampling on the card stay). Devices are registered for the whole process, so nothing else may run meanwhile.
+/// (recorded steps and sampling on the card stay). Devices are registered for the whole process, so no other test may run meanwhile.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class PrimitiveOpsTests : IDisposable

@@ -7,12 +7,12 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>How many rows a device was given to choose from whole logits, and of how many it was given the best token.</summary>
+/// <summary>For how many rows a device got whole logits to choose from, and for how many it got the best token.</summary>
 internal readonly record struct SampledRows(int Whole, int Best);
 
 /// <summary>
-/// The CPU as a device that chooses tokens by itself, as a GPU does: inputs may name them, and they come to the host when it asks. It knows
-/// allowed, banned and masked tokens and draws from the whole distribution; penalties and cuts it leaves out.
+/// The CPU as a device that samples tokens itself, as a GPU does: inputs may refer to these tokens, and the host gets them when it asks. It
+/// supports allowed, banned and masked tokens and draws from the whole distribution, but leaves out penalties and truncation.
 /// </summary>
 internal sealed class SamplingCpu : PrimitiveOps, IDeviceOps, ITokenSampler
 {
@@ -21,27 +21,27 @@ internal sealed class SamplingCpu : PrimitiveOps, IDeviceOps, ITokenSampler
     private readonly Queue<int[]> _underWay = [];
     private int[] _ids = new int[256];
 
-    /// <summary>Creates it.</summary>
+    /// <summary>Creates the device.</summary>
     /// <param name="stepsInFlight">Samplings that may be under way at once.</param>
-    /// <param name="noted">Gets the rows of each; null: nobody wants them.</param>
+    /// <param name="noted">Receives the rows of each sampling; null to record none.</param>
     public SamplingCpu(int stepsInFlight = 2, ConcurrentQueue<SampledRows>? noted = null)
         : base(new CpuOps()) => (_stepsInFlight, _noted, Features) = (stepsInFlight, noted, base.Features with { TokenSampler = this });
 
     public new DeviceFeatures Features { get; }
 
-    /// <summary>Inputs that the host did not know.</summary>
+    /// <summary>Number of inputs that the host did not know.</summary>
     public int NumFed { get; private set; }
 
-    /// <summary>Ids that another device has sampled.</summary>
+    /// <summary>Number of ids that another device has sampled.</summary>
     public int NumKept { get; private set; }
 
-    /// <summary>Samplings so far.</summary>
+    /// <summary>Number of samplings so far.</summary>
     public int NumSampled { get; private set; }
 
-    /// <summary>The most samplings that were under way at once.</summary>
+    /// <summary>Max number of samplings that were under way at once.</summary>
     public int MaxUnderWay { get; private set; }
 
-    /// <summary>Throws instead of the sampling with this number.</summary>
+    /// <summary>The number of the sampling that throws.</summary>
     public int? FailingSampling { get; set; }
 
     public new Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata)

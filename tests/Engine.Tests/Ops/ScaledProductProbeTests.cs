@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>A product of 8-bit floats is used only where the one that was tried is right.</summary>
+/// <summary>A product of 8-bit floats is used only where a trial of it was right.</summary>
 public sealed class ScaledProductProbeTests
 {
     public ScaledProductProbeTests() => TorchLibrary.EnsureLoaded();
@@ -14,7 +14,7 @@ public sealed class ScaledProductProbeTests
     [Fact]
     public void A_right_product_has_no_fault() => Assert.Null(ScaledProductProbe.FaultOf(CPU, (x, weight, y) => Multiply(x, x.Scales, weight, y)));
 
-    // As cuBLAS does to inputs that are no multiple of four blocks.
+    // cuBLAS uses the scales of another block for inputs that are not a multiple of four blocks.
     [Fact]
     public void Scales_of_another_block_are_found()
     {

@@ -4,15 +4,17 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>The rows of a step's experts as <c>experts.cu</c> sorts them, made on the host: for products of experts alone.</summary>
+/// <summary>
+/// The rows of a step's experts, sorted on the host as <c>experts.cu</c> sorts them: for testing products of experts alone.
+/// </summary>
 /// <param name="Memory">[tiles | starts | active | order] int32, where <paramref name="Rows"/> lie.</param>
 /// <param name="Rows">The rows of each expert.</param>
 internal sealed record SortedExperts(Tensor Memory, ExpertRows Rows) : IDisposable
 {
-    /// <summary>Sorts them.</summary>
+    /// <summary>Sorts the rows.</summary>
     /// <param name="ids">[tokens · <paramref name="perToken"/>] the experts of each token.</param>
-    /// <param name="experts">How many there are.</param>
-    /// <param name="perToken">Of a token.</param>
+    /// <param name="experts">Number of experts.</param>
+    /// <param name="perToken">Experts per token.</param>
     /// <param name="device">Where the rows lie.</param>
     public static unsafe SortedExperts Of(int[] ids, int experts, int perToken, Device device)
     {

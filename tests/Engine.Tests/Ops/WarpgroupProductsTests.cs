@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Products on warpgroups, held to the same values in float64.</summary>
+/// <summary>Compares products on warpgroups with those of the same values in float64.</summary>
 public sealed class WarpgroupProductsTests : IDisposable
 {
     private const double MaxError = 3e-3;
@@ -35,7 +35,7 @@ public sealed class WarpgroupProductsTests : IDisposable
         { 300, 1040, 700, 128, 128, 0 }, { 1000, 384, 512, 16, 384, 0 },
     };
 
-    // Tokens, experts, of a token, hidden, width: few and many rows of an expert, some with more than a tile.
+    // Tokens, experts, experts per token, hidden, width: few and many rows for an expert, some with more than a tile.
     public static TheoryData<int, int, int, int, int> ExpertShapes => new()
     {
         { 1, 8, 2, 128, 64 }, { 1, 64, 6, 256, 96 }, { 17, 6, 2, 128, 64 }, { 64, 4, 2, 96, 160 }, { 200, 64, 6, 64, 80 }, { 600, 16, 4, 384, 48 }, { 900, 5, 2, 256, 272 },
@@ -62,7 +62,8 @@ public sealed class WarpgroupProductsTests : IDisposable
             var values = Values(_cuda.Products.Quantise(all.cuda().narrow(1, 0, inputs)), inputs);
             var wanted = x.to(float64);
             var top = wanted.abs().max(-1).values.unsqueeze(1);
-            // Three bits of mantissa: half a step is a sixteenth of the value; below the smallest normal one steps are 2^-9 of what is 448.
+            // With three mantissa bits, half a step is a sixteenth of the value. Below the smallest normal number, steps are 2^-9 where the
+            // largest value is 448.
             Assert.True(((values - wanted).abs() <= (wanted.abs() / 16) + (top / 448 / 1024) + 1e-12).all().item<bool>());
         }
     }
@@ -139,7 +140,7 @@ public sealed class WarpgroupProductsTests : IDisposable
         }
     }
 
-    // libtorch's own product, where it has one, and ours give the same layer.
+    // libtorch's own product, where available, and ours give the same results for a layer.
     [Theory]
     [InlineData(1, 512)]
     [InlineData(65, 512)]
@@ -182,7 +183,7 @@ public sealed class WarpgroupProductsTests : IDisposable
         }
     }
 
-    // More tiles than a multiprocessor has, fewer, and rows, outputs and blocks that fill none.
+    // More tiles than a multiprocessor has, and fewer; rows, outputs and blocks that do not fill a tile.
     [Theory]
     [InlineData(64, 128, 128, 128)]
     [InlineData(129, 256, 72, 64)]
@@ -247,7 +248,7 @@ public sealed class WarpgroupProductsTests : IDisposable
         AssertNear(residual.to(float64) + bias.to(float64) + Values(_cuda.Products.Quantise(x), inputs).matmul(matrix.t()), sum, "sum");
     }
 
-    // Where libtorch's product was not tried, our own is taken for any number of rows.
+    // Where libtorch's product was not tried, our own computes any number of rows.
     [Theory]
     [InlineData(129, 256, 192)]
     [InlineData(300, 7168, 64)]
@@ -262,7 +263,7 @@ public sealed class WarpgroupProductsTests : IDisposable
         var x = (randn(rows, inputs) / Math.Sqrt(inputs)).to(type).cuda();
         var norm = (1 + (0.2 * randn(inputs))).to(type).cuda();
         var residual = randn(rows, 2 * width).to(type);
-        // The same rows by the kernel for few.
+        // The same rows, computed by the kernel for few rows.
         Tensor Few(Func<Tensor, Tensor> product) =>
             cat([.. Enumerable.Range(0, (rows + 63) / 64).Select(i => product(x.narrow(0, 64 * i, Math.Min(64, rows - (64 * i)))).cpu())]).to(float64);
         AssertNear(Few(some => ops.TryLinearGated(some, norm, 1e-6f, packed)!), ops.TryLinearGated(x, norm, 1e-6f, packed)!, "gate and up");
@@ -275,7 +276,8 @@ public sealed class WarpgroupProductsTests : IDisposable
         ops.Forget(packed);
     }
 
-    // Tokens, experts, of a token, hidden, width: experts of less than a tile, of two and three, of more than a multiprocessor has at once.
+    // Tokens, experts, experts per token, hidden, width. Experts have less than a tile, two or three tiles, or more than a multiprocessor
+    // has at once.
     [Theory]
     [InlineData(40, 8, 2, 128, 128)]
     [InlineData(600, 16, 4, 256, 128)]
@@ -285,7 +287,7 @@ public sealed class WarpgroupProductsTests : IDisposable
     {
         using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Blocks, ScalarType.BFloat16, 0, count, hidden, width);
         using var tables = _cuda.Bulk.Described(ExpertTables.TryCreate(experts, _cuda.Device)!);
-        // Nobody chooses the second one, and everybody the last one.
+        // No token chooses the second expert, and every token chooses the last.
         int[] ids = [.. ExpertOpsTests.Choose(tokens, count, perToken).Ids.to(ScalarType.Int32).data<int>().ToArray()
             .Select((id, place) => place % perToken == 0 ? count - 1 : id == 1 ? 0 : id)];
         using var sorted = SortedExperts.Of(ids, count, perToken, _cuda.Device);
@@ -341,7 +343,7 @@ public sealed class WarpgroupProductsTests : IDisposable
         return TorchFp8Ops.Values(weight.Data.cpu(), weight.Scales.cpu(), weight.Grid, ScalarType.Float32).to(float64);
     }
 
-    // What the bytes and scales stand for.
+    // The values that the bytes and scales stand for.
     private static Tensor Values(QuantisedRows rows, int inputs)
     {
         var elements = tensor(Float8.Values.ToArray()).to(float64).index_select(0, rows.Values.cpu().reshape(-1).to(ScalarType.Int32)).view(rows.Rows, inputs);

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>How products of warpgroups are cut, on any machine.</summary>
+/// <summary>How products on warpgroups are cut into tiles; needs no card.</summary>
 public sealed class WarpgroupTilingTests
 {
     public static TheoryData<int> Rows => [1, 2, 8, 9, 16, 31, 33, 64, 65, 128, 129, 4096];
@@ -63,7 +63,7 @@ public sealed class WarpgroupTilingTests
         }
     }
 
-    // What tests and benchmarks give the kernels in the place of experts.cu's own lists.
+    // Tests and benchmarks give these lists to the kernels in place of experts.cu's own.
     [Theory]
     [InlineData(1, 8, 2)]
     [InlineData(17, 6, 2)]

@@ -6,10 +6,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Latent attention of whole prompts, held to plain sums; libtorch's attention has a version for CPUs, too.</summary>
+/// <summary>Compares latent attention of whole prompts with plain sums; libtorch's attention has a version for CPUs, too.</summary>
 public class WholePromptTests
 {
-    // Rows that need padding and those that do not; heads all at once, and some at a time.
+    // Rows that need padding, and rows that do not; all heads at once, and some at a time.
     [Theory]
     [InlineData(1024, 3, long.MaxValue)]
     [InlineData(1030, 3, long.MaxValue)]
@@ -21,12 +21,12 @@ public class WholePromptTests
         manual_seed(2);
         var shape = new LatentAttentionShape(heads, 32, 16, 8, 12, 0.3f, Interleaved: true);
         using var workspace = new CudaWorkspace(CPU);
-        // What an earlier prompt left in the room for keys and values reaches no result.
+        // What an earlier prompt left in the buffers for keys and values must not reach a result.
         foreach (var slot in (WorkspaceSlot[])[WorkspaceSlot.Keys, WorkspaceSlot.Values])
             workspace.Rent(slot, 1, 5 * 2048 * 24, ScalarType.Float32).fill_(float.NaN);
         var (queries, context) = (randn(tokens, heads * shape.QueryDim), randn(tokens, shape.RowWidth));
         using var weight = new LatentWeight(randn(heads, shape.Rank, shape.PlainDim) / 6, randn(heads, shape.ValueDim, shape.Rank) / 6);
-        // Rows of a larger step.
+        // The prompt's rows are part of a larger step.
         var output = full([tokens + 2, heads * shape.ValueDim], float.NaN).narrow(0, 1, tokens);
 
         var whole = new WholePrompt(workspace, maxBytes, new(kernels: null));
@@ -43,7 +43,7 @@ public class WholePromptTests
             Assert.True(whole.ForwardAll(queries, weight, context, shape).eq(output).all().item<bool>());
     }
 
-    // Fewer rows leave room for more heads at once, which together may be more.
+    // Fewer rows leave room for more heads at once, which together may need more memory.
     [Fact]
     public void No_shorter_prompt_takes_more_room_than_the_longest()
     {

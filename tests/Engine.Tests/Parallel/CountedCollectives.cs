@@ -5,18 +5,18 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Parallel;
 
-/// <summary>What a rank has brought to a gather of its group.</summary>
-/// <param name="Rows">Of its tensor.</param>
-/// <param name="Columns">Of its tensor.</param>
-/// <param name="Bytes">Of its tensor.</param>
+/// <summary>What a rank contributed to a gather of its group.</summary>
+/// <param name="Rows">Rows of its tensor.</param>
+/// <param name="Columns">Columns of its tensor.</param>
+/// <param name="Bytes">Bytes of its tensor.</param>
 internal readonly record struct GatherCall(long Rows, long Columns, long Bytes);
 
-/// <summary>A rank's end of a group that notes what it gathers.</summary>
+/// <summary>A rank's end of a group, which records what the rank gathers.</summary>
 internal sealed class CountedCollectives(ICollectives inner) : ICollectives
 {
     private readonly ConcurrentQueue<GatherCall> _gathers = new();
 
-    /// <summary>In the order of the calls.</summary>
+    /// <summary>The gathers, in the order of the calls.</summary>
     public IReadOnlyList<GatherCall> Gathers => [.. _gathers];
 
     public int Rank => inner.Rank;

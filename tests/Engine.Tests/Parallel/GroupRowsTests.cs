@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Parallel;
 
-/// <summary>Where each data-parallel group's rows are among those of all.</summary>
+/// <summary>Where each data-parallel group's rows lie among the rows of all groups.</summary>
 public class GroupRowsTests
 {
     [Fact]

@@ -19,7 +19,7 @@ public class LaunchGateTests
             {
                 Volatile.Write(ref passed[rank], pass);
                 gate.Pass();
-                // All have come as far, and none further than to the next pass.
+                // Every rank has come this far, and none has gone further than to the next pass.
                 for (var other = 0; other < parties; other++)
                 {
                     if (Volatile.Read(ref passed[other]) is var there && (there < pass || there > pass + 1))

@@ -51,7 +51,7 @@ public class ParallelPlanTests
         Assert.Equal(tensor * pipeline, plan.Ranks.Distinct().Count());
         foreach (var group in plan.Ranks.GroupBy(place => place.Stage))
         {
-            // A group stays inside of its node, and every head is held once, or by as many ranks as any other.
+            // A group stays inside its node, and every head is held by one rank, or by as many ranks as every other head.
             Assert.Single(group.Select(place => place.Node).Distinct());
             Assert.Equal(Enumerable.Range(0, shape.Heads), group.SelectMany(place => Range(ShardRange.At(shape.Heads, place.TensorRank, tensor))));
             var held = group.SelectMany(place => Range(ShardRange.KvHeadsAt(shape.KvHeads, place.TensorRank, tensor))).GroupBy(head => head).ToArray();

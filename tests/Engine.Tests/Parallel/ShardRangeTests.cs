@@ -70,7 +70,7 @@ public class ShardRangeTests
 
         public void Dispose()
         {
-            // Nothing is held.
+            // There is nothing to release.
         }
     }
 }

@@ -40,7 +40,7 @@ public class StageBalanceTests
     [Fact]
     public void The_stages_of_embedding_and_head_have_fewer_layers()
     {
-        // The weights of 32 B: an embedding and a head of 1.6 layers each.
+        // The proportions of the 32 B model: the embedding and the head weigh as much as 1.6 layers each.
         var split = StageBalance.Split([.. Enumerable.Repeat(10L, 64)], 16, 16, [1, 1, 1, 1, 1]);
         Assert.Equal([12, 12], new[] { split[0], split[4] });
         Assert.All(split[1..4], count => Assert.InRange(count, 13, 14));

@@ -9,7 +9,7 @@ namespace LocalLlm.Tests.Parallel;
 /// <summary>Threads of one process as ranks.</summary>
 public class ThreadCollectivesTests
 {
-    // One phase, both sides of its limit, and two phases; sizes that no vector divides.
+    // Sums in one phase, on both sides of its size limit, and in two phases; sizes that are not whole vectors.
     public static TheoryData<int, int, ScalarType> Sums
     {
         get
@@ -148,7 +148,7 @@ public class ThreadCollectivesTests
         Assert.Throws<NotSupportedException>(() => planned.Share("own", all => all.Count));
     }
 
-    // What a group has that brings sums and joined tensors of one shape alone.
+    // A group that implements only sums and gathers of tensors of equal shape.
     private sealed class PaddedRows(ICollectives inner) : ICollectives
     {
         public int Rank => inner.Rank;
@@ -163,7 +163,7 @@ public class ThreadCollectivesTests
 
         public void Dispose()
         {
-            // The group is its maker's.
+            // The group belongs to its creator.
         }
     }
 

@@ -8,9 +8,7 @@ internal static class ParsingKit
 {
     public static readonly string[] Formats = ["deepseek_v3", "deepseek_v31", "hermes", "llama3_json"];
 
-    /// <summary>
-    /// The pieces of a text that comes in bits of the given lengths (the last one repeated), neighbours of one kind joined.
-    /// </summary>
+    /// <summary>Parses a text that arrives in pieces of the given lengths, and joins neighbouring parts of the same kind.</summary>
     public static List<ResponsePart> Parse(IOutputParser parser, string text, Func<int> nextLength, bool isCut = false)
     {
         var pieces = new List<ResponsePart>();
@@ -44,7 +42,7 @@ internal static class ParsingKit
 
     public static IOutputParser Tools(string format) => ToolCallFormats.Find(format)!.Value.CreateParser();
 
-    /// <summary>As a reader would write it down: [kind:name]value, one line each.</summary>
+    /// <summary>Writes the parts in readable form: [kind:name]value, one line each.</summary>
     public static string Show(IEnumerable<ResponsePart> pieces) =>
         string.Join('\n', pieces.Select(piece => $"{piece.Kind} {piece.Value}")).Replace("ToolCall ", "CALL ").Replace("\nToolArguments", "").Replace("\nToolCallEnd ", "").Replace("\nToolCallCut ", "");
 

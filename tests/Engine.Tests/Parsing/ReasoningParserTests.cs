@@ -11,14 +11,14 @@ public class ReasoningParserTests
     [InlineData("<think>", "a thought that is cut off\n", "Reasoning a thought that is cut off")]
     [InlineData("<think>\n", "\n</think>\n\nAt once.", "Text At once.")]
     [InlineData("<think>\n", "x < y, </thin and </think>done", "Reasoning x < y, </thin and \nText done")]
-    // The answer opens it, or not at all.
+    // The response opens the tag, or no tag is opened at all.
     [InlineData("<｜Assistant｜>", "<think>\nhm\n\nhm\n</think>\n\n4", "Reasoning hm\n\nhm\nText 4")]
     [InlineData("<｜Assistant｜>", "  \n<think>hm</think>4", "Reasoning hm\nText 4")]
     [InlineData("<｜Assistant｜>", "Four. <think> is a tag.", "Text Four. <think> is a tag.")]
     [InlineData("<｜Assistant｜>", "\n Four", "Text \n Four")]
     [InlineData("<｜Assistant｜>", "<thin", "Text <thin")]
     [InlineData("<｜Assistant｜>", "<th<think>a</think>b", "Text <th<think>a</think>b")]
-    // The prompt closed it: thinking is off.
+    // The prompt closed the tag: thinking is off.
     [InlineData("<｜Assistant｜></think>", "\nFour", "Text Four")]
     [InlineData("<think>\n\n</think>\n\n", "Four</think>", "Text Four</think>")]
     [InlineData("", "", "")]

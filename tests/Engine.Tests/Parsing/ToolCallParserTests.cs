@@ -61,7 +61,7 @@ public class ToolCallParserTests
 
     public static TheoryData<string, string, string> CutResponses => new()
     {
-        // What is known of the call is shown.
+        // The parser returns what is known of the call.
         { "deepseek_v3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>delete", "CALL delete" },
         { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```js", "CALL now" },
         { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1", "CALL now {\"a\": 1" },
@@ -75,7 +75,7 @@ public class ToolCallParserTests
         { "hermes", HermesCall + "\n<tool_call>\n{\"name\": \"now\", \"arg", Rome + "\nCALL now" },
         { "llama3_json", "{\"name\": \"weather\", \"parameters\": {\"city\": \"Rome\"", "CALL weather {\"city\": \"Rome\"" },
         { "llama3_json", "<|python_tag|>{\"name\": \"weat", "CALL weat" },
-        // Nothing is known of it but that it would have been one.
+        // All that is known is that a call was about to begin.
         { "deepseek_v3", "One moment.<｜tool▁calls▁begin｜>", "Text One moment." },
         { "deepseek_v3", "One moment.<｜tool▁c", "Text One moment." },
         { "deepseek_v3", "1 <", "Text 1 <" },
@@ -84,7 +84,7 @@ public class ToolCallParserTests
         { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "" },
         { "hermes", "Well:\n<tool_call>\n{\"na", "Text Well:\n" },
         { "llama3_json", "<|python_tag|>{\"na", "" },
-        // It is no call.
+        // This is not a call.
         { "hermes", "<tool_call>no call", "Text <tool_call>no call" },
         { "llama3_json", "{\"name\": \"Oscar\", \"age\": ", "Text {\"name\": \"Oscar\", \"age\":" },
     };
@@ -158,7 +158,7 @@ public class ToolCallParserTests
             var actual = ParsingKit.Parse(ParsingKit.Tools(format), mutated, () => random.Next(1, 9));
             Assert.Equal(ParsingKit.Show(expected), ParsingKit.Show(actual));
 
-            // Letters and digits of the answer come back in their order: in text, names and arguments.
+            // The response's letters and digits come back in their order: in text, names and arguments.
             if (!expected.Exists(piece => piece.Kind == ResponsePartKind.ToolCall))
                 Assert.Equal(mutated, string.Concat(expected.Select(piece => piece.Value)));
         }
@@ -192,7 +192,7 @@ public class ToolCallParserTests
         var arguments = "{\"text\": \"" + new string('x', 2_000_000) + "\"}";
         var answer = $"<tool_call>{{\"name\": \"say\", \"arguments\": {arguments}}}</tool_call>";
         Assert.Equal(("say", arguments), Assert.Single(ParsingKit.Calls(ParsingKit.Parse(ParsingKit.Tools("hermes"), answer, () => 3))));
-        // Never ended, with a mark in every string.
+        // A call that never ends, with marks in its strings.
         var broken = "<tool_call>{\"a\": \"" + string.Concat(Enumerable.Repeat("</tool_call><tool_call>", 20_000));
         Assert.NotEmpty(ParsingKit.Parse(ParsingKit.Tools("hermes"), broken, () => 7));
         broken = "<tool_call>{\"a\": \"" + string.Concat(Enumerable.Repeat("</tool_call><tool_call>\\\"", 20_000)) + "\"x";

@@ -34,7 +34,7 @@ public class BadPlanTests
             Assert.Equal(Sizes(offered), (plan.Alternatives[0].TensorParallel, plan.Alternatives[0].PipelineParallel, plan.Alternatives[0].Nodes));
         foreach (var choice in plan.Alternatives)
         {
-            // What is offered fits: asked for, it is no refusal.
+            // Every plan that is offered fits: when requested, it is not refused.
             Assert.Contains("\n  ", refusal.Message, StringComparison.Ordinal);
             Assert.Contains(choice.CommandLine, refusal.Message, StringComparison.Ordinal);
             var again = await ModelPlanner.PlanAsync(
@@ -76,7 +76,7 @@ public class BadPlanTests
     [InlineData(1, true, 0, 1, 1, "enable_eplb", "enable_eplb is set, but one rank holds all experts of a stage; raise data_parallel_size or tensor_parallel_size, or leave it out.")]
     [InlineData(8, true, 30, 1, 1, "eplb_config", "eplb_config has num_redundant_experts 30, which with the model's 256 experts are 286, not divisible by the 8 ranks of a stage; such as 32.")]
     [InlineData(2, true, 258, 1, 1, "eplb_config", "eplb_config has num_redundant_experts 258; at most 256, every expert on each of the 2 ranks of a stage.")]
-    [InlineData(2, true, 257, 1, 1, "eplb_config", "eplb_config has num_redundant_experts 257; at most 256, every expert on each of the 2 ranks of a stage.")] // nothing above is offered
+    [InlineData(2, true, 257, 1, 1, "eplb_config", "eplb_config has num_redundant_experts 257; at most 256, every expert on each of the 2 ranks of a stage.")] // no larger one is offered
     public async Task Bad_redundant_experts_say_what_is_wrong(int groups, bool whole, int redundant, int window, int interval, string option, string says)
     {
         using var folder = new TemporaryFolder();

@@ -241,7 +241,7 @@ public static class BadPlans
             "pipeline_parallel_size is 62, but the model has 61 layers, and every stage needs one; allowed: 1 to 61.",
             null
         },
-        // Possible, but too few cards for the bytes.
+        // The plan is possible, but has too few cards for the bytes.
         {
             H, "4 1 1", 0, null, "T4", "tensor_parallel_size",
             "tensor_parallel_size is 4, but 4 x T4 have too little memory for this model: a rank has 15.26 GiB of weights and 0.30 GiB of activations, and 14.70 GiB of 14.85 GiB may be used; 0.86 GiB are missing even without a KV cache (all weights are 61.03 GiB, all devices have 59.40 GiB).",

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Planning;
 
-/// <summary>Plans that are chosen for the hardware, and what is said of it.</summary>
+/// <summary>Plans that are chosen for the hardware, and what the planner says about them.</summary>
 public sealed class ChosenPlanTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();

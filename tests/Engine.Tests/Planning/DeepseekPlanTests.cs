@@ -41,7 +41,7 @@ public sealed class DeepseekPlanTests : IDisposable
             Assert.Contains($"on compute capability 9.0 alone (Hopper), and {has}: the weights stay", Assert.Single(notes), StringComparison.Ordinal);
     }
 
-    // Of the 256 routed experts of a layer a token reads 8: with all of them a step would take 14 times as long.
+    // A token reads 8 of the 256 routed experts of a layer; if it read all of them, a step would take 14 times as long.
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -49,7 +49,7 @@ public sealed class DeepseekPlanTests : IDisposable
     {
         const long hidden = 7168, heads = 128, ranks = 8;
         const long expert = 3 * hidden * 2048;
-        // Each rank has the projections down; up again to keys and values is in 16 bits.
+        // Each rank has the whole down projections; the up projection to keys and values is in 16 bits.
         const long attention = ((1536 + 576) * hidden) + (((heads * 192 * 1536) + (hidden * heads * 128) + (2 * heads * 256 * 512)) / ranks);
         const long sparse = attention + ((8 + 1) * expert / ranks) + (sizeof(float) * 256 * hidden);
         const long dense = attention + (3 * hidden * 18432 / ranks);
@@ -87,8 +87,7 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Equal(PlanVerdict.Fits, (await PlanAsync(config.ToJsonString(), "H200", new() { TensorParallel = 8, EnableExpertParallel = true })).Verdict);
     }
 
-    // Eight cards with all of attention each, and 32 of the 256 experts of every layer: what a token keeps lies on one of them instead of
-    // all.
+    // Each of eight cards has all of attention, and 32 of the 256 experts of every layer. One card caches a token, instead of all cards.
     [Fact]
     public async Task Eight_groups_keep_other_tokens_each_and_share_the_experts()
     {
@@ -97,7 +96,8 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Equal(PlanVerdict.Fits, groups.Verdict);
         Assert.Equal(Enumerable.Range(0, 8), groups.Ranks.Select(rank => rank.Group));
         Assert.All(groups.Ranks, rank => Assert.Equal((0, 128), (rank.FirstHead, rank.NumHeads)));
-        // Beyond the eighth of the other plan: seven eighths of what is not routed experts, 17.2 B of 671 B parameters in 8 and 16 bits.
+        // The other plan holds an eighth of what is not routed experts (17.2 B of 671 B parameters, in 8 and 16 bits); this one holds the
+        // other seven eighths too.
         Assert.InRange(groups.Ranks[0].WeightBytes - split.Ranks[0].WeightBytes, 13_000_000_000, 22_000_000_000);
         Assert.Equal(61 * 576 * 2, groups.Ranks[0].KvBytesPerToken);
         Assert.True(8 * groups.KvCacheTokens > 4 * split.KvCacheTokens, $"8 x {groups.KvCacheTokens} {split.KvCacheTokens}");
@@ -105,17 +105,17 @@ public sealed class DeepseekPlanTests : IDisposable
             "localllm serve " + _folder.Path + " --data-parallel-size 8 --enable-expert-parallel", groups.CommandLine);
         Assert.DoesNotContain(groups.Notes, note => note.Contains("not run", StringComparison.Ordinal));
 
-        // 58 layers with experts gather rows of 7,168 elements of 2 bytes, and give as many back.
+        // 58 layers with experts gather rows of 7,168 elements of 2 bytes, and return as many.
         var step = groups.Prediction!;
         Assert.Equal((0, 116, 58 * 2L * 7168 * 2), (step.AllReduces, step.Exchanges, step.ExchangeBytesPerToken));
         Assert.Contains("116 exchanges between 8 groups x 2.2 us (assumed)", step.Arithmetic, StringComparison.Ordinal);
         Assert.Equal(step.StepSeconds, step.WeightSeconds + step.KvCacheSeconds + step.ExchangeTime, 1e-9);
         var both = (await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 2, DataParallel = 4, EnableExpertParallel = true })).Prediction!;
-        // Attention of 61 layers, three dense layers, the shared experts of 58, embedding and logits.
+        // All-reduces: attention of 61 layers, three dense layers, the shared experts of 58, embedding and logits.
         Assert.Equal((61 + 3 + 58 + 2, 116), (both.AllReduces, both.Exchanges));
     }
 
-    // 32 copies in each of 58 layers over 8 ranks: 4 more experts of 3 x 7,168 x 2,048 elements of a byte in each layer of a rank, and
+    // 32 copies in each of 58 layers, over 8 ranks, add 4 experts to each layer of a rank: 3 x 7,168 x 2,048 elements of a byte each, and
     // scales.
     [Fact]
     public async Task Redundant_experts_take_memory_on_every_rank()
@@ -130,7 +130,7 @@ public sealed class DeepseekPlanTests : IDisposable
             copied.CommandLine, StringComparison.Ordinal);
     }
 
-    // 256 experts and 4 copies divide by 4, not by 8; nodes that share experts are for none.
+    // 256 experts and 4 copies are divisible by 4, not by 8. No plan with experts shared between nodes is offered.
     [Theory]
     [InlineData(4, "L40S")]
     [InlineData(4, "H200")]
@@ -169,7 +169,7 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Contains("enable_expert_parallel is set, but the model has no experts", plan.Faults.Single(), StringComparison.Ordinal);
     }
 
-    // 11.5 B parameters of its own, as the model's authors count them, and one more layer's latent vectors on the last stage.
+    // The layer has 11.5 B parameters of its own, as the model's authors count them, and caches latent vectors on the last stage.
     [Fact]
     public async Task Multi_token_prediction_is_one_more_layer_on_the_last_stage()
     {
@@ -178,15 +178,15 @@ public sealed class DeepseekPlanTests : IDisposable
         var predicting = await PlanAsync(PublishedConfigs.V3, "H100", options with { Speculation = new() { Method = "mtp", NumSpeculativeTokens = 1 } });
         Assert.Equal(plain.Ranks[0].WeightBytes, predicting.Ranks[0].WeightBytes);
         var added = predicting.Ranks.Skip(8).Sum(rank => rank.WeightBytes) - plain.Ranks.Skip(8).Sum(rank => rank.WeightBytes);
-        // What is not split is on every rank, and the stage has an embedding of its own: 129,280 x 7,168 elements of 2 bytes.
+        // Every rank holds what is not split, and the stage has an embedding of its own: 129,280 x 7,168 elements of 2 bytes.
         Assert.InRange(added, 13_200_000_000, 15_300_000_000);
         Assert.Equal(576 * 2, predicting.Ranks[8].KvBytesPerToken - plain.Ranks[8].KvBytesPerToken);
         Assert.Equal(576 * 2, predicting.KvBytesPerToken - plain.KvBytesPerToken);
         Assert.Contains("""--speculative-config '{"method":"mtp","num_speculative_tokens":1}'""", predicting.CommandLine, StringComparison.Ordinal);
     }
 
-    // In 58 layers a router of 256 x 7,168, in bfloat16 beside its float32 matrix, and one more where the model predicts; of groups that
-    // gather their rows, on each card. Float16 has the same widths and no such parts.
+    // 58 layers each have a router of 256 x 7,168 in bfloat16 beside its float32 matrix, and multi-token prediction adds one. With groups
+    // that gather their rows, every card has them. Float16 has the same widths and no such parts.
     [Theory]
     [InlineData(512, 1, null, 58)]
     [InlineData(511, 1, null, 0)]
@@ -207,7 +207,7 @@ public sealed class DeepseekPlanTests : IDisposable
             Assert.Equal(pair.Second.WeightBytes, pair.First.WeightBytes);
         });
 
-        // A checkpoint in float32 has up to three parts of each.
+        // A checkpoint in float32 has up to three such parts of each router.
         var wide = JsonNode.Parse(PublishedConfigs.V3)!.AsObject();
         wide["torch_dtype"] = "float32";
         Assert.Equal(
@@ -245,7 +245,7 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.InRange((double)narrow.KvCacheTokens / wide.KvCacheTokens, 1.99, 2);
     }
 
-    // The smaller plans that are offered beside one of groups have none, and are recorded.
+    // Plans with groups do not record steps. The smaller plans that are offered beside them have no groups, and record steps.
     [Fact]
     public async Task Recorded_steps_take_memory_of_those_plans_alone_that_record_any()
     {
@@ -259,7 +259,7 @@ public sealed class DeepseekPlanTests : IDisposable
             Assert.All(plan.Ranks, rank => Assert.Equal(records ? CapacityPlanner.GraphAllowance : 0, rank.GraphBytes));
         }
 
-        // A tight plan that records nothing has nothing to give up.
+        // A tight plan that records nothing would gain nothing from --enforce-eager.
         var tight = await PlanAsync(PublishedConfigs.V3, "H200", groups with { MaxNumBatchedTokens = 14_000 });
         Assert.Equal(PlanVerdict.Tight, tight.Verdict);
         Assert.DoesNotContain("--enforce-eager", tight.CommandLine, StringComparison.Ordinal);

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Planning;
 
-/// <summary>A KV cache whose size is asked for, as the engine takes it.</summary>
+/// <summary>A KV cache of a requested size, planned as the engine allocates it.</summary>
 public sealed class GivenCacheTests : IDisposable
 {
     private const long GiB = 1L << 30;
@@ -47,10 +47,10 @@ public sealed class GivenCacheTests : IDisposable
     [Fact]
     public void The_fullest_stage_is_the_one_that_misses_memory_and_not_the_one_with_few_tokens()
     {
-        // 500 bytes are missing in one; the other holds 16 tokens.
+        // One stage lacks 500 bytes; another holds 16 tokens.
         var estimate = new CapacityEstimate(new(1, 3, 1), null!, [Stage(free: 100_000, tokens: 96), Stage(free: -500, tokens: 0), Stage(free: 20_000, tokens: 16)], 1);
         Assert.Equal(-500, estimate.Fullest.FreeBytes);
-        // 10 bytes are no block: less than 16 tokens.
+        // 10 bytes are less than a block, so this stage holds fewer than 16 tokens.
         Assert.Equal(10, (estimate with { Stages = [Stage(free: 20_000, tokens: 8), Stage(free: 10, tokens: 0)] }).Fullest.FreeBytes);
     }
 

@@ -21,7 +21,7 @@ public class KnownCardsTests
     [InlineData("l40s", "L40S")]
     public void A_card_is_found_however_its_name_is_written(string name, string card) => Assert.Equal(card, KnownCards.Find(name).Name);
 
-    // As the driver calls them.
+    // The names that drivers report.
     [Theory]
     [InlineData("NVIDIA H100 80GB HBM3", "H100-80G")]
     [InlineData("NVIDIA H100 PCIe", "H100-PCIe-80G")]
@@ -77,7 +77,7 @@ public class KnownCardsTests
         Assert.All(KnownCards.All, card => Assert.Equal(card, KnownCards.Find(card.Name)));
     }
 
-    // What drivers report: a T4 has 15,360 MiB of 16 GB, an A100 81,920 less what the driver keeps.
+    // What drivers report: a T4 has 15,360 MiB of its 16 GB, an A100 81,920 MiB less what the driver keeps.
     [Theory]
     [InlineData("T4", 14.5, 15.0)]
     [InlineData("A10", 21.9, 22.5)]
@@ -95,7 +95,7 @@ public class KnownCardsTests
         Assert.True(KnownCards.Find("A100-80G") is { HasBFloat16: true, HasFloat8: false });
     }
 
-    // As WarpgroupProducts: its kernels are for one architecture.
+    // As with WarpgroupProducts, whose kernels are for one architecture.
     [Fact]
     public void Eight_bit_floats_are_multiplied_on_Hopper_alone()
     {

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Planning;
 
-/// <summary>Which cards which distilled DeepSeek-R1 needs, as courses teach it; here it is calculated.</summary>
+/// <summary>Which cards each distilled DeepSeek-R1 needs: courses teach this table, and the tests calculate it.</summary>
 public sealed class LessonTableTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
@@ -55,7 +55,7 @@ public sealed class LessonTableTests : IDisposable
     {
         var plan = await PlanAsync(PublishedConfigs.Qwen32B, "T4", tensor: 4);
         Assert.Equal(PlanVerdict.DoesNotFit, plan.Verdict);
-        // All of their memory is less than the weights alone.
+        // All cards together have less memory than the weights alone need.
         Assert.Contains("all weights are 61.03 GiB, all devices have 59.40 GiB", plan.Faults.Single(), StringComparison.Ordinal);
         Assert.All(plan.Ranks, rank => Assert.True(rank.WeightBytes > rank.BudgetBytes));
         Assert.Equal((5, 1, 5), (plan.Smallest!.Devices, plan.Smallest.TensorParallel, plan.Smallest.PipelineParallel));
@@ -107,7 +107,7 @@ public sealed class LessonTableTests : IDisposable
     public async Task Weights_of_a_rank_are_its_part_and_what_is_not_split()
     {
         var plan = await PlanAsync(PublishedConfigs.Llama70B, "H100", tensor: 4, pipeline: 2);
-        // Norms are held by every rank: 2 of 8,192 in each of 80 layers, and one behind them.
+        // Every rank holds the norms: 2 of 8,192 in each of 80 layers, and one behind them.
         const long norms = 2L * 8192 * ((2 * 80) + 1);
         Assert.Equal(plan.WeightBytes + (3 * norms), plan.Ranks.Sum(rank => rank.WeightBytes));
         Assert.Equal(8, plan.Ranks.Count);

@@ -7,7 +7,7 @@ namespace LocalLlm.Tests.Planning;
 
 public class ModelSizesTests
 {
-    // The totals that the hubs state for the published files; of V3 without the 14 B of its layer for speculation.
+    // The totals that the hubs state for the published files; for V3 without the 14 B of its layer for speculation.
     [Theory]
     [InlineData(PublishedConfigs.Qwen1B, 1_777_088_000)]
     [InlineData(PublishedConfigs.Qwen7B, 7_615_616_512)]
@@ -35,7 +35,7 @@ public class ModelSizesTests
     [Theory]
     [InlineData(PublishedConfigs.Qwen7B, 1, 57_344)] // 28 layers x 2 x 4 heads x 128 x 2 bytes
     [InlineData(PublishedConfigs.Qwen7B, 4, 14_336)]
-    [InlineData(PublishedConfigs.Qwen7B, 28, 14_336)] // heads that ranks share are there on each
+    [InlineData(PublishedConfigs.Qwen7B, 28, 14_336)] // every rank that shares a head has it
     [InlineData(PublishedConfigs.Llama70B, 1, 327_680)]
     [InlineData(PublishedConfigs.V3, 1, 70_272)] // 61 layers x (512 + 64) x 2 bytes
     [InlineData(PublishedConfigs.V3, 8, 70_272)] // every rank keeps the latent vectors
@@ -50,7 +50,7 @@ public class ModelSizesTests
     {
         var parts = new ModelParts(PublishedConfigs.Shape(PublishedConfigs.V3));
         var all = parts.Bytes(parts.Embedding.Concat(parts.Head).Concat(parts.FinalNorm), StageSplit.None, 2) + Enumerable.Range(0, 61).Sum(layer => parts.Bytes(parts.Layer(layer), StageSplit.None, 2));
-        // One byte each, one more for embedding, head, norms and kv_b_proj, three more for routers, and 4 bytes for 16,384 elements.
+        // One byte per element; one more for embedding, head, norms and kv_b_proj, three more for routers; and 4 bytes per 16,384 elements.
         var (vocabulary, routers, absorbed) = (2L * 129_280 * 7168, 58L * 256 * 7168, 61L * 128 * 256 * 512);
         var wanted = parts.Parameters + vocabulary + (3 * routers) + absorbed + ((parts.Parameters - vocabulary - routers) / 4096);
         Assert.InRange(all, wanted, wanted * 1.0001);

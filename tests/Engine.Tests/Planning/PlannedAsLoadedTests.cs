@@ -6,7 +6,7 @@ using Xunit;
 namespace LocalLlm.Tests.Planning;
 
 /// <summary>
-/// What is planned from config.json is what the engine plans when it has built the layers; tiny-r1's head is tied to its embedding.
+/// A plan from config.json equals the plan that the engine computes once it has built the layers. tiny-r1's head is tied to its embedding.
 /// </summary>
 public class PlannedAsLoadedTests
 {
@@ -16,7 +16,7 @@ public class PlannedAsLoadedTests
     [InlineData("float32", 2, 1)]
     [InlineData("float32", 1, 2)]
     [InlineData("float32", 4, 2)]
-    [InlineData("bfloat16", 1, 1)] // without bfloat16 instructions a second copy of everything for single rows
+    [InlineData("bfloat16", 1, 1)] // without bfloat16 instructions, all matrices have a second copy for single rows
     [InlineData("bfloat16", 2, 2)]
     [InlineData("bfloat16", 4, 2, "fp8_e4m3")]
     [InlineData("float16", 2, 1)] // computed in float32
@@ -36,7 +36,7 @@ public class PlannedAsLoadedTests
     [InlineData("float32", 1, 2)]
     [InlineData("float32", 1, 1, false, true)]
     [InlineData("float32", 2, 1, true, true)]
-    [InlineData("bfloat16", 1, 1)] // without bfloat16 instructions second copies, but not of routers and what attention absorbs
+    [InlineData("bfloat16", 1, 1)] // without bfloat16 instructions there are second copies, but not of routers and what attention absorbs
     [InlineData("bfloat16", 2, 1, true)]
     [InlineData("bfloat16", 1, 1, false, true)]
     [InlineData("float32", 1, 1, false, false, true)]
@@ -73,7 +73,7 @@ public class PlannedAsLoadedTests
             Assert.Equal(planned.KvBytesPerToken, plan.KvBytesPerToken);
     }
 
-    /// <summary>While experts change places a rank has copies of those of one layer.</summary>
+    /// <summary>While experts move, a rank has copies of the experts of one layer.</summary>
     [Theory]
     [InlineData(2, 1, 0, 3)]
     [InlineData(1, 2, 4, 5)]
@@ -88,7 +88,7 @@ public class PlannedAsLoadedTests
         Assert.Equal(places * 3L * DeepseekFolder.Hidden * DeepseekFolder.ExpertWidth * sizeof(float), moving.ActivationBytes - LlmEngine.PlanMemory(options).ActivationBytes);
     }
 
-    /// <summary>The rows of all groups go through a rank's experts.</summary>
+    /// <summary>A rank's experts compute the rows of all groups.</summary>
     [Fact]
     public void What_kernels_keep_beside_activations_counts_the_rows_of_all_groups()
     {
@@ -103,7 +103,7 @@ public class PlannedAsLoadedTests
         Assert.Equal(64 * ((config.ExpertElements * 2) + (perToken * ((2L * DeepseekFolder.Hidden) + DeepseekFolder.ExpertWidth) * 2)), added);
     }
 
-    // Joined matrices are kept together; experts one by one.
+    // Joined matrices stay unquantised together; experts one by one.
     [Theory]
     [InlineData(1, false, "self_attn")]
     [InlineData(2, false, "o_proj", "model.layers.2.mlp")]
@@ -150,7 +150,7 @@ public class PlannedAsLoadedTests
 
     [Theory]
     [InlineData(3)]
-    [InlineData(32)] // more than the sequences
+    [InlineData(32)] // more drafts than sequences
     public async Task Drafts_have_rows_of_logits(int drafts)
     {
         var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", KvCacheMemoryBytes = 1 << 20, MaxNumSeqs = 8 };
@@ -186,7 +186,7 @@ public class PlannedAsLoadedTests
     public void Only_the_last_stage_has_logits(int pipeline, bool hasLogits)
     {
         var few = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", PipelineParallel = pipeline, MaxNumSeqs = 1, KvCacheMemoryBytes = 1 << 20 };
-        // What is planned is the first rank's.
+        // PlanMemory plans the first rank.
         var (one, many) = (LlmEngine.PlanMemory(few).ActivationBytes, LlmEngine.PlanMemory(few with { MaxNumSeqs = 1024 }).ActivationBytes);
         Assert.Equal(hasLogits, many > one);
     }

@@ -1,6 +1,6 @@
 namespace LocalLlm.Tests.Planning;
 
-/// <summary>The sizes of published models' config.json, without what says nothing of sizes.</summary>
+/// <summary>The config.json of published models, reduced to what determines sizes.</summary>
 public static partial class PublishedConfigs
 {
     /// <summary>deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B.</summary>

@@ -26,7 +26,7 @@ public sealed class RemotePlanTests : IAsyncLifetime, IDisposable
         var plan = await PlanAsync(hub);
         Assert.Equal("config.json and the headers of 7 files", plan.SizesFrom[..plan.SizesFrom.IndexOf(" (", StringComparison.Ordinal)]);
         Assert.InRange(_hub.BytesServed, 1, 999_999);
-        // Of every file 8 bytes and its header: no byte of a tensor.
+        // Of every file the planner reads 8 bytes and the header, and no byte of a tensor.
         Assert.All(_hub.Ranges, range => Assert.True(range.To < 4096, $"{range.File}: {range.From} to {range.To}"));
         Assert.Equal(14, _hub.Ranges.Count);
         Assert.Empty(Directory.EnumerateFiles(_home.Path, "*", SearchOption.AllDirectories));

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Requests;
 
-/// <summary>An untrusted request is read field by field, and every fault of it is in one error.</summary>
+/// <summary>An untrusted request is read field by field, and one error reports all of its faults.</summary>
 public sealed class RequestReadingTests
 {
     private static readonly JsonElement Tools = Parse("""[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"g"}}]""");
