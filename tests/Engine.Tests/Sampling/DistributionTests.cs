@@ -3,7 +3,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Sampling;
 
-/// <summary>Draws with fixed seeds against exact probabilities: deterministic, so the bound is met for ever or never.</summary>
+/// <summary>
+/// Compares draws with fixed seeds with exact probabilities. The draws are deterministic, so they meet the bound always or never.
+/// </summary>
 public class DistributionTests
 {
     private static readonly double[] Probabilities = [0.3, 0.25, 0.2, 0.1, 0.08, 0.04, 0.02, 0.01];
@@ -69,7 +71,7 @@ public class DistributionTests
     private static void Check(SamplingParams request, double[] expected)
     {
         const int draws = 8_000;
-        // Ids in no order of probability, among others that are all but impossible.
+        // The ids are in no order of probability, among others that are all but impossible.
         var vocabularySize = 50;
         var row = Enumerable.Repeat(-200f, vocabularySize).ToArray();
         for (var i = 0; i < Probabilities.Length; i++)
@@ -88,7 +90,7 @@ public class DistributionTests
 
             var seen = Enumerable.Range(0, expected.Length).Select(i => counts[i * 23 % vocabularySize]).ToArray();
             Assert.Equal(draws, seen.Sum());
-            // 7 degrees of freedom at most: beyond 30 lies one in ten thousand.
+            // With at most 7 degrees of freedom, one in ten thousand values lies beyond 30.
             Assert.InRange(ChiSquare(seen, expected), 0, 30);
         }
     }

@@ -10,7 +10,8 @@ public class LogitsProcessorsTests
     [Fact]
     public void Without_processors_nothing_is_active() => Assert.False(LogitsProcessors.AreActive(SamplingKit.State(new SamplingParams(), 10)));
 
-    // Of rows that take the best token ranks gather nothing but that: it must be what the sampler would choose, and all that is wanted.
+    // For rows that take the best token, ranks gather nothing else. So that token must be the sampler's choice, and all that the request
+    // wants.
     [Fact]
     public void The_best_token_is_taken_exactly_where_nothing_changes_or_reports_logits_and_nothing_is_drawn()
     {
@@ -35,7 +36,7 @@ public class LogitsProcessorsTests
             }
         }
 
-        Assert.Equal(4 + 2, taken); // without a change, and behind min_tokens
+        Assert.Equal(4 + 2, taken); // four lengths without a change, and two beyond min_tokens
     }
 
     [Fact]

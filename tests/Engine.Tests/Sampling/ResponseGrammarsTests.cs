@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Sampling;
 
-/// <summary>Every grammar that the engine makes can be made again from its source, as another process would.</summary>
+/// <summary>Every grammar that the engine creates can be created again from its source, as another process would.</summary>
 public sealed class ResponseGrammarsTests
 {
     private const int Steps = 40;
@@ -95,7 +95,7 @@ public sealed class ResponseGrammarsTests
     private static TokenTrie Trie(Func<string, bool> isText) =>
         new(Vocabulary.VocabularySize, id => Vocabulary.IsAdded(id) && !isText(Vocabulary.Decode([id])) ? [] : Vocabulary.IdToBytes(id).ToArray());
 
-    // A schema that cannot be enforced is passed over only where nobody asked for calls that keep to it.
+    // A schema that cannot be enforced is ignored only where the request does not ask for calls that follow it.
     private static ToolCallStructure Tools(string format, string choice, bool isStrict) => new(
         ToolCallFormats.Find(format)!.Value,
         JsonSerializer.SerializeToElement(((object[])

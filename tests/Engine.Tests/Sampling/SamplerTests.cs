@@ -207,7 +207,7 @@ public class SamplerTests
             for (var i = 0; i < states.Length; i++)
             {
                 results[i] = sampler.SampleRow(row, states[i]);
-                // Known tokens: the counts of new ones may double their table.
+                // Tokens that occurred before: counting new ones may double the table of counts.
                 states[i].Append(i % 4);
             }
         }

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Sampling;
 
-/// <summary>Where a grammar meets a thought: what may stand between them, and that the thought cannot end what is owed.</summary>
+/// <summary>
+/// A grammar behind a thought: what may stand between them, and that the model cannot end in its thought while a structure or call is owed.
+/// </summary>
 public class ThoughtAndGrammarTests
 {
     private static readonly Tokenizer Vocabulary = Tokenizer.Load(TestPaths.TinyR1);
@@ -34,7 +36,7 @@ public class ThoughtAndGrammarTests
             var grammar = Compiler.Compile(structure, tools);
             foreach (var (blanks, isAllowed) in (ReadOnlySpan<(string, bool)>)[("", true), ("\n", true), ("\n\n", true), ("\n\n\n", false), (" ", false)])
             {
-                // The prompt opened the thought, the model did, or the prompt closed it.
+                // The prompt opened the thought, the model opened it, or the prompt closed it.
                 Assert.Equal(isAllowed, Follows(Session(grammar, Ids("<｜Assistant｜><think>\n")), $"Hm.\n</think>{blanks}{text}"));
                 Assert.Equal(isAllowed, Follows(Session(grammar, Ids("<｜tool▁outputs▁end｜>")), $"<think>\nHm.\n</think>{blanks}{text}"));
                 Assert.Equal(isAllowed, Follows(Session(grammar, Ids("<think>\n\n</think>\n\n")), blanks + text));
@@ -146,7 +148,7 @@ public class ThoughtAndGrammarTests
 
     private static int[] Ids(string text) => Vocabulary.Encode(text, addSpecialTokens: false);
 
-    // Whether every token of a text is allowed in its turn, and the end after it.
+    // Whether the grammar allows every token of a text in its turn, and the end after it.
     private static bool Follows(GrammarSession session, string text)
     {
         foreach (var id in Ids(text))

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Sampling;
 
-/// <summary>min_p, top_k and top_p against an oracle that sorts the whole row in double precision.</summary>
+/// <summary>Compares min_p, top_k and top_p with an oracle that sorts the whole row in double precision.</summary>
 public class TruncationTests
 {
     [Theory]
@@ -136,7 +136,7 @@ public class TruncationTests
         return kept;
     }
 
-    /// <summary>The tokens to keep, and those too close to a bound for float32 weights to tell.</summary>
+    /// <summary>The tokens to keep, and those too close to a bound for float32 weights to decide.</summary>
     private static (HashSet<int> Sure, HashSet<int> Unsure) Oracle(float[] row, ValidatedSampling sampling)
     {
         const double tolerance = 1e-5;
@@ -146,7 +146,7 @@ public class TruncationTests
         var unsure = new HashSet<int>();
         double Relative(int id) => Math.Exp((row[id] - max) / sampling.Temperature);
 
-        // Every token's place is by logit, so each filter keeps a beginning of the order.
+        // Tokens are ordered by logit, so each filter keeps the first part of the order.
         var count = order.Length;
         if (sampling.MinP > 0)
         {
@@ -161,7 +161,7 @@ public class TruncationTests
             return ([.. survivors], unsure);
 
         var total = survivors.Sum(Relative);
-        // A token that min_p may or may not have left changes the sum that top_p is a part of.
+        // A token that min_p may or may not have kept changes the sum that top_p is a fraction of.
         var slack = unsure.Sum(Relative);
         var before = 0.0;
         var sure = new HashSet<int>();

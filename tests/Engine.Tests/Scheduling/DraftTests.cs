@@ -128,7 +128,7 @@ public class DraftTests
         Sequence[] sequences = [lab.Add(1, prompt: 11), lab.Add(2, prompt: 11)];
         lab.Step();
         Assert.Equal(3, lab.Kv.NumFreeBlocks);
-        Assert.Equal([12, 0], lab.Step().Select(entry => entry.NumDrafts)); // one block more, where 32 drafts would have all three
+        Assert.Equal([12, 0], lab.Step().Select(entry => entry.NumDrafts)); // one block more, where 32 drafts would take all three
         Assert.Equal(2, lab.Kv.NumFreeBlocks);
         while (sequences[0].NumTokens < 24)
         {
@@ -174,7 +174,7 @@ public class DraftTests
         lab.Add(new Sequence(1, prompt, 4));
         lab.Step();
         Assert.Equal(1, lab.Kv.NumCachedBlocks);
-        lab.Report(lab.Scheduler.Schedule(), [[7, 9]]); // positions 5 to 7 are computed, with a draft at 7 that was wrong
+        lab.Report(lab.Scheduler.Schedule(), [[7, 9]]); // computes positions 5 to 7; the draft at 7 was wrong
         Assert.Equal(1, lab.Kv.NumCachedBlocks);
         lab.Report(lab.Scheduler.Schedule(), [[3]]); // the end
         var again = lab.Add(new Sequence(2, [.. prompt, 7, 7, 9, 3], 4));
@@ -203,7 +203,7 @@ public class DraftTests
         var lab = Lab([7, 7, 7]);
         var sequence = lab.Add(1, prompt: 20);
         lab.Step();
-        // Right tokens all, but none of them was drafted: as an executor that found them by other means.
+        // All tokens are right, but none was drafted, as with an executor that found them by other means.
         lab.Report(lab.Scheduler.Schedule(), [[8, 9]]);
         Assert.Equal((21, 23), (sequence.NumComputedTokens, sequence.NumTokens));
         var entry = Entry(lab);
@@ -222,7 +222,7 @@ public class DraftTests
         Assert.Equal(ScheduledSequence.UnknownToken, Assert.Single(ahead.Sequences).TokenIds.Span[0]);
         lab.Report(step);
 
-        // Something may be drafted now: the token in flight comes first.
+        // The drafter now has drafts, but the token in flight comes first.
         drafts = [7, 7];
         Assert.True(lab.Scheduler.Schedule(runAhead: true).IsEmpty);
         lab.Report(ahead);
@@ -240,10 +240,10 @@ public class DraftTests
         var step = lab.Scheduler.Schedule();
         drafts = [7, 7, 7];
         var ahead = lab.Scheduler.Schedule(runAhead: true);
-        Assert.Equal([3, 4, 5, 6, 7, 8], ahead.Sequences.Select(entry => entry.SequenceId)); // 1 and 2 wait: four drafts are all of a step
+        Assert.Equal([3, 4, 5, 6, 7, 8], ahead.Sequences.Select(entry => entry.SequenceId)); // 1 and 2 wait: a step has only four drafts
         lab.Report(step);
         var drafted = lab.Scheduler.Schedule(runAhead: true);
-        // They draft, and of those that the step ahead holds the next two wait.
+        // 1 and 2 draft. Of the sequences in the step ahead, the next two wait.
         Assert.Equal([(1, 3), (2, 1), (5, 0), (6, 0), (7, 0), (8, 0)], drafted.Sequences.Select(entry => (entry.SequenceId, entry.NumDrafts)));
         lab.Report(ahead);
         Assert.Equal([(3, 3), (4, 1)], lab.Scheduler.Schedule(runAhead: true).Sequences.Where(entry => entry.NumDrafts > 0).Select(entry => (entry.SequenceId, entry.NumDrafts)));
@@ -267,15 +267,15 @@ public class DraftTests
             lab.Report(step);
         }
 
-        // Two of eight in each of 24 steps.
+        // Two of eight sequences draft in each of 24 steps.
         Assert.All(drafts[1..], steps => Assert.InRange(steps, 5, 7));
     }
 
     [Theory]
     [InlineData(9, 4, 512, false)]
-    [InlineData(9, 3, 512, true)] // one token is left after that in flight
+    [InlineData(9, 3, 512, true)] // one token is left after the one in flight
     [InlineData(14, 9, 512, true)] // its block is full, and the other is kept for its next token
-    [InlineData(9, 4, 1, true)] // the next step has no budget for more than its token
+    [InlineData(9, 4, 1, true)] // the next step's budget is its one token
     public void A_sequence_that_would_get_no_drafts_runs_ahead(int prompt, int maxTokens, int budget, bool runsAhead)
     {
         int[] drafts = [];
@@ -314,7 +314,7 @@ public class DraftTests
         lab.Scheduler.CheckIntegrity();
     }
 
-    // Sequences of which each has a token, and steps of four drafts.
+    // Sequences that each have a token, and steps with up to four drafts.
     private static SchedulerLab Many(int count, Func<int[]> drafts)
     {
         var lab = new SchedulerLab(numBlocks: 256, configure: options => options with { MaxDrafts = 3, MaxDraftsOfStep = 4, CreateDrafter = () => new GivenDrafter(drafts) });

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Scheduling;
 
-/// <summary>How texts that wait become steps.</summary>
+/// <summary>How waiting texts become steps.</summary>
 public sealed class EmbeddingQueueTests
 {
     [Fact]

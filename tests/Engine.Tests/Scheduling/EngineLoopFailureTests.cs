@@ -18,7 +18,7 @@ public sealed class EngineLoopFailureTests
             var inbox = new EngineInbox();
             using var executor = new LostExecutor();
             using var loop = new EngineLoop(executor, inbox, Settings(), () => 0, NullLogger.Instance, TimeProvider.System);
-            // As the engine does that tells its host: in the moment in which the loop is given up.
+            // This reads the inbox at the moment when the loop is given up, as the engine does when it notifies its host.
             var seen = loop.GivenUp.ContinueWith(_ => inbox.Closed, TaskContinuationOptions.ExecuteSynchronously);
             inbox.Submit(new() { Id = "1", PromptTokenIds = [1, 2, 3], Sampling = SamplingKit.Validated(new()) });
             loop.Run();
@@ -28,7 +28,7 @@ public sealed class EngineLoopFailureTests
 
     private static EngineLoopSettings Settings() => new() { ModelName = "model", Scheduler = new() { MaxModelLen = 64, MaxNumBatchedTokens = 64, MaxNumSeqs = 4 } };
 
-    // Its device is lost in the moment in which the loop waits for it: both hear of it at once.
+    // Loses its device at the moment when the loop waits for a step: the loop and those who await Lost learn of it at once.
     private sealed class LostExecutor : IStepExecutor
     {
         private readonly TaskCompletionSource<Exception> _lost = new(TaskCreationOptions.RunContinuationsAsynchronously);

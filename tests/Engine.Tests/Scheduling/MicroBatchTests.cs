@@ -81,7 +81,7 @@ public class MicroBatchTests
         Assert.Equal([1L], Ids(lab.Scheduler.Schedule(runAhead: true)));
     }
 
-    // A new seat is filled from the step that is next, and not by sequences of the one after it, whose tokens come later.
+    // A free seat is filled from the next step, and not with sequences of the step after it, whose tokens come later.
     [Fact]
     public void A_step_ahead_whose_sequences_have_ended_in_part_waits_for_no_other_step()
     {

@@ -38,7 +38,7 @@ public class NgramDrafterTests
         Assert.Equal([2, 3], drafter.Propose(tokens, 4, 8).ToArray());
     }
 
-    // Each prompt alone is as much as a call may learn, and a step as much as four of them.
+    // Each prompt alone is as long as one call may learn, and one step may learn four of them.
     [Fact]
     public void Long_prompts_that_come_at_once_are_learned_over_several_steps_and_new_tokens_at_once()
     {
@@ -47,7 +47,7 @@ public class NgramDrafterTests
         int[] prompt = [.. Enumerable.Range(100, NgramDrafter.MaxLearnedRuns - 1), 100];
         int[] later = [.. prompt, 101, 102];
         Assert.Equal([true, true, true, true, false, false, false, false, false, false], Drafted(prompt));
-        // The first four learn what is new, which takes next to nothing.
+        // The first four learn only their new tokens, which costs next to nothing.
         budget.Refill();
         Assert.Equal([true, true, true, true, true, true, true, true, false, false], Drafted(later));
         budget.Refill();
@@ -83,7 +83,7 @@ public class NgramDrafterTests
         Assert.InRange(drafts, 1, 6);
         Assert.Empty(drafter.Propose(tokens.ToArray(), 1, 4).ToArray());
 
-        // Now it repeats itself: nothing is computed to learn that.
+        // Now the text repeats itself, which the drafter learns without computed drafts.
         for (var i = 0; i < 6; i++)
         {
             tokens.Add(7);
@@ -93,7 +93,7 @@ public class NgramDrafterTests
         Assert.Equal([7, 7, 7], drafter.Propose(tokens.ToArray(), 1, 4).ToArray()[..3]);
     }
 
-    /// <summary>Against the definition, in texts that come a few tokens at a time.</summary>
+    /// <summary>Compares drafts with the definition, in texts that come a few tokens at a time.</summary>
     [Fact]
     public void The_indexes_find_what_a_search_of_the_whole_text_finds()
     {
@@ -114,7 +114,7 @@ public class NgramDrafterTests
                 found += drafts.Length > 0 ? 1 : 0;
             }
 
-            // One that has judged nothing yet drafts wherever a run is found.
+            // A drafter that has not judged any guesses yet drafts wherever it finds a run.
             Assert.Equal(Search(tokens, min, max, 2), new NgramDrafter(min, max, 5).Propose(tokens, tokens.Length, 5).ToArray());
         }
 
@@ -137,7 +137,7 @@ public class NgramDrafterTests
         return [];
     }
 
-    // A drafter that sees the text at once; hits: so many right guesses before, by a loop of one token.
+    // What a new drafter proposes when it sees the text at once. hits: how many right guesses come before, in a loop of one token.
     private static int[] Fresh(int[] tokens, int min, int max, int drafts = 2, int hits = 0)
     {
         var drafter = new NgramDrafter(min, max, drafts);

@@ -7,9 +7,9 @@ using Xunit;
 namespace LocalLlm.Tests.Scheduling;
 
 /// <summary>
-/// A model that is a pure function of the tokens before it, computed only through the block tables it is given: each slot
-/// of its KV cache holds the <see cref="PrefixChain"/> up to that position. A slot that was never written, or written for
-/// another prefix, tenant or owner, shows at once.
+/// A model that is a pure function of the tokens before it, computed only through the block tables it is given. Each slot of its KV cache
+/// holds the <see cref="PrefixChain"/> up to that position, so a slot that was never written, or was written for another prefix, tenant or
+/// owner, is noticed at once.
 /// </summary>
 internal sealed class PagedModel
 {
@@ -51,8 +51,8 @@ internal sealed class PagedModel
     }
 
     /// <summary>
-    /// Overwrites what nobody may read any more: blocks that are free and cannot be hit, and blocks that have just found a
-    /// new owner. To be called after everything that may free or hand out blocks.
+    /// Overwrites what may no longer be read: free blocks that cannot be hit, and blocks that just got a new owner. Call it after
+    /// everything that may free or assign blocks.
     /// </summary>
     public void PoisonUnowned()
     {
@@ -67,9 +67,9 @@ internal sealed class PagedModel
 
     /// <summary>Computes one step.</summary>
     /// <param name="output">The step.</param>
-    /// <param name="find">The sequence of an id, as it is known to the test (it may have ended).</param>
-    /// <param name="isStale">Entries whose result nobody will use: they may read anything.</param>
-    /// <returns>Per entry the sampled tokens, as many as its drafts were right, and one; none where none is sampled.</returns>
+    /// <param name="find">Finds the sequence of an id, as the test knows it (it may have ended).</param>
+    /// <param name="isStale">Whether the result of a sequence's entry will not be used: such an entry may read anything.</param>
+    /// <returns>The sampled tokens of each entry: one per correct draft, and one more; none where the entry samples none.</returns>
     public int[][] Run(SchedulerOutput output, Func<long, Sequence> find, Predicate<long> isStale)
     {
         var sampled = new int[output.Sequences.Count][];
@@ -89,7 +89,7 @@ internal sealed class PagedModel
         return sampled;
     }
 
-    /// <summary>What was computed or hit before must be there.</summary>
+    /// <summary>Asserts that everything that was computed or hit before is there.</summary>
     private void CheckContext(ScheduledSequence entry, Sequence truth)
     {
         var prefix = PrefixChain.Start(truth.Blocks.CacheSalt);
@@ -111,7 +111,7 @@ internal sealed class PagedModel
             var token = entry.TokenIds.Span[i];
             prefix = PrefixChain.Next(prefix, token == ScheduledSequence.UnknownToken ? _lastSampled.GetValueOrDefault(entry.SequenceId) : token);
             _slots[Slot(blocks, entry.FirstPosition + i)] = prefix;
-            // A draft's row counts where all drafts up to it were right.
+            // A draft's row counts only where all drafts up to it were right.
             var draft = i - (entry.TokenIds.Length - entry.NumDrafts);
             if (entry.SamplesToken && draft >= -1 && sampled.Count == draft + 1 && (draft < 0 || sampled[draft] == token))
                 sampled.Add(NextToken(prefix, _vocabulary));

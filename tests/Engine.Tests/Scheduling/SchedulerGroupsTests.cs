@@ -16,8 +16,8 @@ public class SchedulerGroupsTests
         lab.Add(1, prompt: 100);
         lab.Add(2, prompt: 40);
         lab.Add(3, prompt: 40);
-        lab.Add(4, prompt: 30); // beside one of 40
-        lab.Add(5, prompt: 10); // beside the other
+        lab.Add(4, prompt: 30); // beside one prompt of 40
+        lab.Add(5, prompt: 10); // beside the other one
         Assert.Equal([0, 1, 2, 1, 2], lab.GroupsOfStep());
     }
 
@@ -29,7 +29,7 @@ public class SchedulerGroupsTests
         lab.Add(new(1, prompt, maxTokens: 1));
         Assert.Equal([0], lab.GroupsOfStep());
 
-        // Group 0 keeps the prefix; a little work there does not outweigh it, much does.
+        // Group 0 keeps the prefix. A little work there does not outweigh the hit, but much work does.
         lab.Add(2, prompt: 3 * BlockSize);
         Assert.Equal([0], lab.GroupsOfStep());
         lab.Add(new(3, [.. prompt, 1], maxTokens: 1));
@@ -58,7 +58,7 @@ public class SchedulerGroupsTests
     [Fact]
     public void A_preempted_sequence_waits_for_its_own_group_and_others_pass_it_there_only()
     {
-        // Of 4 blocks: two sequences of a group outgrow them.
+        // Two sequences of a group outgrow its 4 blocks.
         var lab = new Lab(groups: 2, numBlocks: 4, configure: options => options with { ReserveFullPrompt = false, MaxModelLen = 64 });
         lab.Add(1, prompt: 16, maxTokens: 40); // group 0
         lab.Add(2, prompt: 31, maxTokens: 2); // group 1
@@ -112,7 +112,7 @@ public class SchedulerGroupsTests
 
         public Scheduler Scheduler { get; }
 
-        /// <summary>Of the latest step.</summary>
+        /// <summary>Preempted ids of the latest step.</summary>
         public IReadOnlyList<long> Preempted { get; private set; } = [];
 
         public void Add(long id, int prompt, int maxTokens = 100) => Add(new(id, SchedulerLab.Prompt(id, prompt), maxTokens));
@@ -124,7 +124,7 @@ public class SchedulerGroupsTests
         /// <summary>Runs a step, and returns the group of each of its sequences.</summary>
         public int[] GroupsOfStep() => [.. Entries().Select(entry => entry.Group)];
 
-        /// <summary>Runs a step, which has the sequence.</summary>
+        /// <summary>Runs a step that must hold the sequence, and returns the sequence's group.</summary>
         public int GroupOf(long id) => Entries().Single(entry => entry.SequenceId == id).Group;
 
         public LocalLlm.Execution.ScheduledSequence[] Entries()

@@ -5,7 +5,7 @@ using LocalLlm.Scheduling;
 
 namespace LocalLlm.Tests.Scheduling;
 
-/// <summary>A scheduler to be stepped by hand. Sampled tokens are all 7; sequences end only by their limits.</summary>
+/// <summary>A scheduler that a test steps by hand. Sampled tokens are all 7; sequences end only by their limits.</summary>
 internal sealed class SchedulerLab
 {
     public SchedulerLab(
@@ -65,7 +65,7 @@ internal sealed class SchedulerLab
     /// <summary>Reports a step back, with a 7 for every sequence that samples.</summary>
     public SequenceUpdate[] Report(SchedulerOutput output) => Report(output, Enumerable.Repeat(7, output.Sequences.Count).ToArray());
 
-    /// <summary>Reports a step back, with a token for every sequence; below 0: none could be chosen.</summary>
+    /// <summary>Reports a step back, with a token for every sequence; a token below 0 means that none could be chosen.</summary>
     public SequenceUpdate[] Report(SchedulerOutput output, params int[] tokens) =>
         Report(output, [.. tokens.Select((token, i) => output.Sequences[i].SamplesToken ? new[] { token } : [])]);
 

@@ -181,7 +181,7 @@ public class SchedulerTests
             waits.Add(quick.State == SequenceState.Finished ? 0 : 1);
         }
 
-        // One step each, all along; and the hoarder was not held up either.
+        // Every quick sequence took one step, and the hoarder was not held up either.
         Assert.All(waits, wait => Assert.Equal(0, wait));
         Assert.Equal((1016, 0), (hoarder.NumOutputTokens, hoarder.NumPreemptions));
     }
@@ -228,7 +228,7 @@ public class SchedulerTests
         lab.Add(2, prompt: 4);
         lab.Step();
         lab.Add(3, prompt: 4);
-        lab.Scheduler.Abort(3); // never ran: nobody has to forget it
+        lab.Scheduler.Abort(3); // never ran: no executor has to forget it
         lab.Step();
         Assert.Equal([1], lab.FinishedIds);
         lab.Step();

@@ -25,7 +25,9 @@ internal sealed record SimulationSetup
     /// <summary>Steps scheduled before the first is computed and reported.</summary>
     public int StepsInFlight { get; init; } = 1;
 
-    /// <summary>A step may stand on tokens that one of the latest steps samples, as many as there are micro-batches.</summary>
+    /// <summary>
+    /// Whether a step may depend on tokens that a step in flight samples, at most as many steps back as there are micro-batches.
+    /// </summary>
     public bool RunAhead { get; init; }
 
     /// <summary>Chance per step (or call) of each disturbance.</summary>
@@ -33,10 +35,10 @@ internal sealed record SimulationSetup
 
     public double FailedStep { get; init; }
 
-    /// <summary>Max number of tokens of a sequence and a step; from 2 on a step may also bring none.</summary>
+    /// <summary>Max number of tokens of a sequence in a step; from 2 on, a step may also bring none.</summary>
     public int MaxTokens { get; init; } = 1;
 
-    /// <summary>Max number of drafts of a sequence and a step; most of them are right.</summary>
+    /// <summary>Max number of drafts of a sequence in a step; most of them are right.</summary>
     public int MaxDrafts { get; init; }
 
     public double NonFinite { get; init; }
@@ -206,15 +208,15 @@ internal sealed class Simulation
             return;
         }
 
-        // Written as late as can be: a block given back too early has another owner by now.
-        // A sequence that ended meanwhile may stand on a token that was never known.
+        // The model computes as late as possible: by now, a block that was released too early has another owner.
+        // A sequence that ended meanwhile may depend on a token that was never known.
         var ofGroups = _parts.Select((part, group) => new Queue<int[]>(_models[group].Run(part.Of(step), id => _all[id], _finished.Contains))).ToArray();
         var sampled = step.Sequences.Select(entry => ofGroups[entry.Group].Dequeue()).ToArray();
         foreach (var update in Scheduler.Update(SchedulerLab.Result(step, [.. sampled.Select((token, i) => Tokens(step.Sequences[i], token))])).ToArray())
             Handle(update);
     }
 
-    // As an executor that speculates, or delays: 0 to k tokens, all of them right.
+    // Like an executor that speculates, or delays: 0 to k tokens, all of them right.
     private int[] Tokens(ScheduledSequence entry, int[] sampled)
     {
         if (!entry.SamplesToken)
@@ -271,7 +273,7 @@ internal sealed class Simulation
                 Assert.True(sequence.NumOutputTokens + 1 < sequence.MaxTokens, "the token that is being sampled is the last");
                 var sampling = Assert.Single(_inFlight, earlier => earlier.Sequences.Any(one => one.SequenceId == entry.SequenceId && one.SamplesToken));
                 Assert.InRange(output.StepId - sampling.StepId, 1, _setup.Options.MicroBatches);
-                // Of one step in flight, so that no stage waits for the tokens of two.
+                // A group's unknown tokens all come from one step in flight, so that no stage waits for the tokens of two.
                 Assert.True(followed.TryAdd(entry.Group, sampling.StepId) || followed[entry.Group] == sampling.StepId);
                 NumUnknownTokens++;
             }
@@ -286,7 +288,7 @@ internal sealed class Simulation
             {
                 NumDraftedSteps++;
                 Assert.True(entry.SamplesToken && entry.NumDrafts <= _setup.MaxDrafts);
-                // All of them, and the token after them, may be output.
+                // All drafts, and the token after them, may be output.
                 Assert.True(sequence.NumOutputTokens + entry.NumDrafts < sequence.MaxTokens && sequence.NumTokens + entry.NumDrafts < _setup.Options.MaxModelLen);
                 Assert.DoesNotContain(_inFlight, earlier => earlier.Sequences.Any(one => one.SequenceId == entry.SequenceId));
             }
@@ -306,14 +308,14 @@ internal sealed class Simulation
     }
 }
 
-/// <summary>Guesses what the <see cref="PagedModel"/> will choose, now and then wrongly, and any number of tokens.</summary>
+/// <summary>Guesses any number of the tokens that the <see cref="PagedModel"/> will choose, now and then wrongly.</summary>
 internal sealed class GuessingDrafter(Random random, int vocabulary) : IDrafter
 {
     private int[] _drafts = [];
 
     public ReadOnlySpan<int> Propose(ReadOnlySpan<int> tokens, int numPromptTokens, int max)
     {
-        // The salt is not known here: of salted sequences the guesses are as good as any.
+        // The drafter does not know the salt, so its guesses for salted sequences are arbitrary.
         _drafts = new int[random.Next(max + 1)];
         var prefix = PrefixChain.Of(null, tokens);
         for (var i = 0; i < _drafts.Length; i++)

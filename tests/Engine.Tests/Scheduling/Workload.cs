@@ -7,7 +7,7 @@ internal static class Workload
 {
     private static readonly string?[] Salts = [null, null, "a", "b"];
 
-    /// <summary>Sequences whose prompts begin with one of a few common beginnings.</summary>
+    /// <summary>Sequences whose prompts begin with one of a few common prefixes.</summary>
     public static IEnumerable<Sequence> Random(
         int seed, int count, int maxPrompt, int maxOutput, int vocabulary = 2, bool salts = false, bool promptLogits = false)
     {

@@ -6,13 +6,13 @@ using Xunit;
 
 namespace LocalLlm.Tests.Templating;
 
-/// <summary>DeepSeek's full models: how they are asked to think, and how a chat with calls is written for them.</summary>
+/// <summary>DeepSeek's full models: how the prompt asks them to think, and how it holds a chat with calls.</summary>
 public class DeepSeekTemplatesTests
 {
     private const string V31Call = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{\"city\": \"Rome\"}<｜tool▁call▁end｜>";
     private const string V3Call = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{\"city\": \"Rome\"}\n```<｜tool▁call▁end｜>";
 
-    // Ours, and those of others where they are beside this checkout.
+    // Our own templates, and those of other projects where they lie beside this checkout.
     public static TheoryData<string, string, bool> All => new()
     {
         { "own V3.1", "deepseek_v31", true },
@@ -56,7 +56,7 @@ public class DeepSeekTemplatesTests
         var (unsaid, off, on) = (Render(name, question), Render(name, question, false), Render(name, question, true));
         if (!switches)
         {
-            // A thought that such a template opens is closed by the engine.
+            // The engine closes a thought that such a template opens.
             Assert.Equal(unsaid, on);
             Assert.False(new ReasoningParser(off).IsThinking);
             return;

@@ -131,7 +131,7 @@ public class MessageReachTests
             : ["none"];
     }
 
-    // Refusals are the template's own words: Gemma 2 takes no system message at all.
+    // A template may refuse in its own words: Gemma 2 takes no system message at all.
     [Theory]
     [MemberData(nameof(Published))]
     public void Published_templates_lose_no_system_text(string file)
@@ -155,7 +155,7 @@ public class MessageReachTests
         }
     }
 
-    // What has a place for calls has one for their results.
+    // A template that has a place for calls also has one for their results.
     [Theory]
     [MemberData(nameof(Published))]
     public void Published_templates_write_results_of_tools_or_the_request_is_refused(string file)

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Templating;
 
-/// <summary>What a model reads of the structure that its response is held to.</summary>
+/// <summary>What the model reads about the structure that its response must follow.</summary>
 public class StructurePromptTests
 {
     private const string Schema = """{ "type": "object", "properties": { "größe": { "type": "integer" } } }""";

@@ -24,7 +24,7 @@ public sealed class TokenGuardTests
         new ChatTemplateRequest { Messages = Rendering.Json(messages), Tools = tools is null ? null : Rendering.Json(tools), AddGenerationPrompt = false },
         Guard);
 
-    // The tokens of the prompt that no mark stands before.
+    // Counts the prompt's tokens that have no mark before them.
     private static int Unguarded(RenderedPrompt prompt) => Tokens.Sum(token => prompt.GuardedText.Split(token).Length - 1
         - (prompt.GuardedText.Split(prompt.Guard + token).Length - 1));
 

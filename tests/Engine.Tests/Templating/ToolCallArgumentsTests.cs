@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Templating;
 
-/// <summary>A client sends back what the model once wrote; nothing of it may end the chat.</summary>
+/// <summary>A client sends back what the model once wrote; none of it may end the chat.</summary>
 public class ToolCallArgumentsTests
 {
     private const string Calls = "{% for m in messages %}{% for c in m.tool_calls or [] %}";
@@ -80,7 +80,7 @@ public class ToolCallArgumentsTests
         Assert.Contains("```json\n{\"city\": \"Par\n```", ChatTemplate.Load(TestPaths.TinyR1).Render(new() { Messages = messages }).Text, StringComparison.Ordinal);
     }
 
-    // What stands around calls in histories of clients: none of it is refused.
+    // What histories of clients hold around calls: none of it is refused.
     [Theory]
     [InlineData("""{"role":"assistant","content":null}""")]
     [InlineData("""{"role":"assistant","content":""}""")]

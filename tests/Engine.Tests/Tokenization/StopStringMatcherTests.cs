@@ -26,7 +26,7 @@ public class StopStringMatcherTests
                 output.Append(matcher.Append(delta));
                 if (matcher.MatchedIndex < 0)
                 {
-                    // Held back: exactly the longest end that begins a stop string.
+                    // The matcher holds back exactly the longest end that begins a stop string.
                     var held = Enumerable.Range(0, 6).Reverse().First(n => n == 0 || n <= seen && stops.Any(s => s.Length > n && text[..seen].EndsWith(s[..n], StringComparison.Ordinal)));
                     Assert.Equal(text[..(seen - held)], output.ToString());
                 }

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Tokenization;
 
-/// <summary>A tokenizer's failure is one of the engine's, with its text, and blames the same side.</summary>
+/// <summary>A tokenizer's failure becomes one of the engine's errors, with the same text, and blames the same side.</summary>
 public sealed class TokenizerErrorsTests
 {
     [Fact]

@@ -101,7 +101,7 @@ public class CheckpointTests
     public void A_pickle_of_another_name_is_refused_unread(string name)
     {
         using var folder = new TemporaryFolder();
-        // A link to nowhere: whoever opened it would say so.
+        // A link to nowhere: opening it would be an error.
         File.CreateSymbolicLink(folder[name], "nowhere");
         var message = Refused(folder);
         Assert.Contains(name, message, StringComparison.Ordinal);
@@ -149,7 +149,7 @@ public class CheckpointTests
     public void An_index_may_only_name_plain_safetensors_files(string name, string shard)
     {
         Assert.NotEmpty(name);
-        // What the paths lead to is there: only the rule about names keeps it out.
+        // The files that the paths lead to exist: only the rule about names keeps them out.
         using var outer = new TemporaryFolder();
         Directory.CreateDirectory(outer["model/sub"]);
         foreach (var path in (string[])["evil.safetensors", "model/model.safetensors", "model/sub/model.safetensors"])
@@ -201,7 +201,7 @@ public class CheckpointTests
     public void A_bad_index_beside_whole_files_is_passed_over(string name, string text, string words)
     {
         using var folder = new TemporaryFolder();
-        // Of the names that other tests' indexes hold, one is there.
+        // One of the files that the bad indexes name exists.
         SafetensorsSamples.WriteFile(folder["m.safetensors"], ("a", 1));
         SafetensorsSamples.WriteFile(folder["n.safetensors"], ("b", 2));
         folder.Write(Index, text);

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Weights;
 
-/// <summary>Random weights of a shape that has none on disk.</summary>
+/// <summary>Random weights for a model whose folder holds none.</summary>
 public sealed class DummyWeightsTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();

@@ -6,7 +6,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Weights;
 
-/// <summary>The files are the truth, the index is a hint: what the model needs is loaded, the rest is one warning.</summary>
+/// <summary>
+/// The files are the truth, the index is a hint: the engine loads what the model needs, and reports all other differences in one warning.
+/// </summary>
 public class IndexDifferencesTests
 {
     public IndexDifferencesTests() => TorchLibrary.EnsureLoaded();
@@ -166,7 +168,7 @@ public class IndexDifferencesTests
         Assert.Empty(Load(folder, "model.a.weight"));
     }
 
-    // Passing these over would change what the model computes without a word.
+    // Ignoring these would silently change what the model computes.
     [Theory]
     [InlineData("model.layers.0.proj.bias")]
     [InlineData("model.layers.0.norm.weight")]
@@ -185,7 +187,7 @@ public class IndexDifferencesTests
         using var folder = new TemporaryFolder();
         foreach (var file in Directory.EnumerateFiles(TestPaths.TinyR1))
             File.Copy(file, folder[Path.GetFileName(file)]);
-        // All but the first tensor are not named, two are in no file, one file is absent.
+        // The index names only the first of the file's tensors. Two of its names are in no file, and one file is absent.
         folder.Write(CheckpointIndex.FileName, """{"weight_map":{"model.embed_tokens.weight":"model.safetensors","mtp.fc.weight":"model.safetensors","mtp.norm.weight":"mtp.safetensors"}}""");
         using var logs = new CollectedLogs();
         await using var engine = await SuiteExecutor.LoadAsync(new EngineOptions { ModelPath = folder.Path, LoggerFactory = logs }, null, TestContext.Current.CancellationToken);

@@ -58,7 +58,7 @@ public class SafetensorsFileTests
         using var folder = new TemporaryFolder();
         for (var i = 0; i < 64; i++)
         {
-            // Half of the cuts in the header, half in the data; the last leaves all but one byte.
+            // Half of the cuts lie in the header, half in the data; the last one leaves all but one byte.
             var length = i < 32 ? i * (header + 8) / 32 : header + 8 + (int)((i - 31L) * (whole.Length - header - 8) / 32) - 1;
             folder.Write(Name, whole[..length]);
             var error = Assert.Throws<EngineException>(() => SafetensorsFile.Open(folder[Name]));

@@ -71,7 +71,7 @@ public class SafetensorsFuzzTests
         }
     }
 
-    // What may be read through the pointers: the data section, every byte once.
+    // Asserts that the pointers reach exactly the data section, every byte once.
     private static void AssertCovers(SafetensorsHeader header, int dataStart, int fileLength, int seed)
     {
         var at = (long)dataStart;

@@ -71,7 +71,7 @@ public class TorchCheckpointTests
     [InlineData("other.safetensors")]
     public void Where_there_are_safetensors_no_pickle_is_opened(string name)
     {
-        // Links to nowhere: whoever opened them would say so.
+        // Links to nowhere: opening them would be an error.
         using var folder = new TemporaryFolder();
         SafetensorsSamples.WriteFile(folder[name], ("a", 1));
         foreach (var pickle in (string[])[Single, Index, "pytorch_model-00001-of-00001.bin"])

@@ -2,7 +2,7 @@ using static LocalLlm.Tests.Weights.TorchSamples;
 
 namespace LocalLlm.Tests.Weights;
 
-/// <summary>Pickles in a sound archive, each with one thing wrong; with words that the error must have.</summary>
+/// <summary>Pickles in a sound archive, each with one fault, and words that its error must contain.</summary>
 internal static class TorchHostilePickles
 {
     private const string NotNeeded = "which a state dict does not need; nothing of the file was run";

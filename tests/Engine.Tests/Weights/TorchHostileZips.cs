@@ -5,7 +5,7 @@ using static LocalLlm.Tests.Weights.ZipSample;
 
 namespace LocalLlm.Tests.Weights;
 
-/// <summary>Archives with a sound pickle, each with one thing wrong; with words that the error must have.</summary>
+/// <summary>Archives with a sound pickle, each with one fault, and words that its error must contain.</summary>
 internal static class TorchHostileZips
 {
     private const int Second = 2; // the entry of storage 0
@@ -168,7 +168,7 @@ internal static class TorchHostileZips
 
     private static byte[] AtDescriptor(int at, byte[] value) => Change(Zip(), z => (z.Locals[Second + 1] - 16 + at, value));
 
-    // An extra field for the last entry of the directory, and other sizes in it.
+    // Gives the last entry of the directory an extra field, and other sizes.
     private static byte[] WithExtra(byte[] extra, byte[] sizes)
     {
         var zip = Zip(isZip64: false);

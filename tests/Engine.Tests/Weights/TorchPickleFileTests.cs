@@ -88,7 +88,7 @@ public class TorchPickleFileTests
             .Short("none").Tensor("LongStorage", "1", 1, 1, [0, 5], [7, 7]).Short("scalar").Tensor("LongStorage", "1", 1, 0, [], []).Op('u').Stop();
         Opens(TorchSamples.Archive(pickle), file =>
         {
-            Assert.Equal(TorchSamples.Storages[0], Bytes(file, "p")); // the stride of a dimension of 1 says nothing
+            Assert.Equal(TorchSamples.Storages[0], Bytes(file, "p")); // the stride of a dimension of 1 means nothing
             Assert.Equal((SafetensorsDtype.F8E4M3, 6L), (file.Tensors["f8"].Dtype, file.Tensors["f8"].ByteLength));
             Assert.Equal(TorchSamples.Storages[1][2..], Bytes(file, "f8"));
             Assert.Empty(Bytes(file, "none"));
@@ -122,7 +122,8 @@ public class TorchPickleFileTests
     [Fact]
     public void A_storage_beyond_4_GiB_is_reached_and_costs_no_memory()
     {
-        // torch's layout: zip64 fields in the directory, a descriptor of 64-bit sizes, and so again for what comes after it.
+        // torch's layout: zip64 fields in the directory and a descriptor of 64-bit sizes, for the large storage and for what comes after
+        // it.
         const long Big = (4L << 30) + 64;
         var pickle = TorchSamples.Start().Text("big").Tensor("ByteStorage", "0", Big, 0, [Big], [1]).Text("last").Tensor("ByteStorage", "1", 4, 0, [4], [1]).Op('u').Stop();
         using var folder = new TemporaryFolder();

@@ -65,7 +65,7 @@ public class TorchPickleFuzzTests
         Assert.InRange(most, 0, 1 << 20);
     }
 
-    // Every byte of every tensor can be read, and is one of a storage's.
+    // Asserts that every byte of every tensor can be read and belongs to a storage.
     private static void AssertWithin(TorchPickleFile file, int fileLength, int seed)
     {
         foreach (var tensor in file.Tensors.Values)

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Weights;
 
-/// <summary>Hostile files: one clear error each, at once, for little memory, and nothing of them is run.</summary>
+/// <summary>Each hostile file causes one clear error, at once and with little memory, and nothing in it is run.</summary>
 public class TorchPickleHostileTests
 {
     private const long MaxAllocated = 64 << 20;

@@ -37,7 +37,7 @@ public class WeightLoaderTests
         using var folder = Folder();
         using var checkpoint = Checkpoint.Open(folder.Path);
         var slice = new SliceReader(checkpoint, WeightSpec.Whole("w", Rows, Columns));
-        // As small as can be, so that readers meet at the same buffer all the time.
+        // As small as possible, so that readers meet at the same buffer all the time.
         using var staging = new HostStaging(buffers: 2, bufferBytes: sizeof(float));
         WeightChunk[] chunks = [.. Enumerable.Range(0, 100_000).Select(i => new WeightChunk(slice, i * sizeof(float), sizeof(float)))];
         using var pipeline = new ChunkPipeline(chunks, staging, CancellationToken.None);

@@ -53,7 +53,7 @@ public sealed class WeightTypeTests : IDisposable
         using var registry = new WeightRegistry();
         registry.Add(WeightSpec.Whole("float", 2, 2), Keep, keepsLoaded: first);
         registry.Add(WeightSpec.Whole("float", 2, 2), Keep, keepsLoaded: second);
-        // Another part of it.
+        // Another part of the same tensor.
         registry.Add(new WeightSpec("float", [2, 2], 0, 0, 1), Keep, keepsLoaded: true);
         Assert.Equal(bytes, registry.Bytes(ScalarType.BFloat16));
     }
