@@ -4,17 +4,17 @@ using LocalLlm.Samples.Rag.Documents;
 namespace LocalLlm.Samples.Rag.Chunking;
 
 /// <summary>
-/// Cuts sections into passages: whole sentences up to a budget of tokens, the last ones said again at the start of the next passage. A
-/// sentence beyond the budget is cut between words, a word beyond it between characters.
+/// Cuts sections into passages: whole sentences up to a budget of tokens. The last sentences of a passage are repeated at the start of the
+/// next one. A sentence beyond the budget is cut between words, a word beyond it between characters.
 /// </summary>
-/// <param name="count">Tokens of a text.</param>
-/// <param name="options">The budget, headings included where they are embedded.</param>
+/// <param name="count">Counts the tokens of a text.</param>
+/// <param name="options">The budget, which includes headings that are embedded.</param>
 internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
 {
     // In characters.
     private const int FirstReach = 256;
 
-    /// <summary>The passages of a document, numbered through.</summary>
+    /// <summary>The passages of a document, numbered over all its sections.</summary>
     public IReadOnlyList<Passage> Split(SourceDocument document)
     {
         var passages = new List<Passage>();
@@ -33,14 +33,15 @@ internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
         return passages;
     }
 
-    /// <summary>Ranges of passages; together they hold all of the text, each a sentence at least that the one before has not.</summary>
+    /// <summary>Ranges of passages. Together they hold the whole text; each has at least one sentence that the one before does not
+    /// have.</summary>
     internal IEnumerable<Range> Ranges(string text, string heading)
     {
         var pieces = SentenceSplitter.Split(text).SelectMany(sentence => Pieces(text, sentence, heading)).ToArray();
         for (var (first, fresh) = (0, 0); fresh < pieces.Length;)
         {
             var next = fresh + 1;
-            // What is said again must leave room for the next sentence.
+            // Repeated sentences must leave room for the next one.
             while (first < fresh && !Fits(text, pieces[first].Start, pieces[fresh].End, heading))
                 first++;
             while (next < pieces.Length && Fits(text, pieces[first].Start, pieces[next].End, heading))
@@ -63,10 +64,10 @@ internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
         }
     }
 
-    /// <summary>The end of the longest beginning that fits; it is at a space where there is one.</summary>
+    /// <summary>The end of the longest beginning that fits, at a space if it contains one.</summary>
     private int Cut(string text, int start, int end, string heading)
     {
-        // Twice as far each time: a sentence without any end costs no more than its length.
+        // The reach doubles each time, so the work for a sentence without an end grows only with its length.
         var reach = Math.Min(end, start + FirstReach);
         while (Fits(text, start, reach, heading))
         {
@@ -81,7 +82,7 @@ internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
             var middle = (cut + tooFar) / 2;
             if (char.IsLowSurrogate(text[middle]))
                 middle--;
-            // Only one character that is two units wide is left.
+            // Only one character of two UTF-16 code units is left.
             if (middle == cut)
                 break;
             if (Fits(text, start, middle, heading))

@@ -3,7 +3,7 @@ using System.Text.RegularExpressions;
 
 namespace LocalLlm.Samples.Rag.Chunking;
 
-/// <summary>Sentences of English, Chinese and texts punctuated as they are.</summary>
+/// <summary>Splits texts in English, Chinese and languages with the same punctuation into sentences.</summary>
 internal static partial class SentenceSplitter
 {
     private const string Ends = ".!?…";
@@ -16,7 +16,7 @@ internal static partial class SentenceSplitter
     };
 
     /// <summary>
-    /// Ranges that cover the text from its first character to its last, in order: each sentence with the white space behind it.
+    /// Ranges that cover the whole text, in order: each is a sentence and the white space after it.
     /// </summary>
     public static IReadOnlyList<Range> Split(string text)
     {
@@ -45,18 +45,18 @@ internal static partial class SentenceSplitter
         var isWide = WideEnds.Contains(text[i]);
         if (!isWide && !Ends.Contains(text[i]))
             return null;
-        // A run of such characters was looked at from its first.
+        // A run of end marks was handled at its first one.
         if (!isWide && i > 0 && Ends.Contains(text[i - 1]))
             return null;
         var end = i + 1;
         while (end < text.Length && (Ends.Contains(text[end]) || WideEnds.Contains(text[end]) || Closers.Contains(text[end])))
             end++;
-        // A mark such as [1] belongs to the sentence that it stands behind.
+        // A mark such as [1] belongs to the sentence before it.
         if (Mark().Match(text, end) is { Success: true } mark && mark.Index == end)
             end += mark.Length;
         if (isWide || end == text.Length)
             return end;
-        // A point inside of a number, a name or an address has no white space behind it.
+        // A point inside a number, a name or an address has no white space after it.
         if (!char.IsWhiteSpace(text[end]))
             return null;
         return (text[i] == '.' && IsAbbreviation(text, i)) || (text[i] is '.' or '…' && GoesOn(text, end)) ? null : end;
@@ -88,7 +88,7 @@ internal static partial class SentenceSplitter
     [GeneratedRegex(@"\G(?:[ \t]?\[\d{1,4}\])+(?=\s|$)")]
     private static partial Regex Mark();
 
-    /// <summary>A sentence does not begin with a small letter.</summary>
+    /// <summary>Whether the sentence goes on, since a sentence does not begin with a lower-case letter.</summary>
     private static bool GoesOn(string text, int end)
     {
         while (end < text.Length && char.IsWhiteSpace(text[end]))

@@ -2,10 +2,10 @@ using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Chunking;
 
-/// <summary>Tokens as the embedding model counts them, special ones included.</summary>
+/// <summary>Counts tokens as the embedding model does, including special tokens.</summary>
 internal sealed class TokenCounter(TextEmbedder embedder)
 {
-    // A noncharacter that marks what is text and no token; text that holds it itself is counted without.
+    // A noncharacter that marks text which must not become a special token. A text that contains the character is counted unguarded.
     private const char Guard = '\uFDD0';
 
     public int MaxTokens => embedder.Engine.MaxModelLen;

@@ -2,13 +2,14 @@ using System.Text;
 
 namespace LocalLlm.Samples.Rag.Chunking;
 
-/// <summary>Whether texts say the same in the same words, whatever their punctuation and capitals.</summary>
+/// <summary>Compares the words of texts, whatever their punctuation and capitals.</summary>
 internal static class Wording
 {
     private const char MinusSign = '\u2212';
 
     /// <summary>
-    /// Letters and digits in small form, one space between words. A number keeps its sign and its point: 2.5 is not 5, nor is -5.
+    /// Letters and digits in lower case, with one space between words. A number keeps its sign and its decimal point: 2.5 is not 5, and
+    /// neither is -5.
     /// </summary>
     public static string Normalized(string text)
     {
@@ -28,7 +29,7 @@ internal static class Wording
         return normalized.ToString().TrimEnd();
     }
 
-    /// <summary>Whether a text has some words in a row: whole ones, where a script has spaces between them.</summary>
+    /// <summary>Whether a text has the given words in a row, as whole words in scripts with spaces between words.</summary>
     public static bool Contains(string text, string words)
     {
         var (all, some) = (Normalized(text), Normalized(words));

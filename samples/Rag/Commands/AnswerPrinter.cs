@@ -5,8 +5,8 @@ using Spectre.Console;
 namespace LocalLlm.Samples.Rag.Commands;
 
 /// <summary>
-/// An answer on the terminal: the passages, the thought and the words as they come where somebody watches, then the answer with its
-/// sources.
+/// Prints an answer. On an interactive terminal the passages, the thought and the words appear as they come; then follows the answer with
+/// its sources.
 /// </summary>
 internal sealed class AnswerPrinter(RagTerminal terminal)
 {
@@ -57,11 +57,11 @@ internal sealed class AnswerPrinter(RagTerminal terminal)
     /// <summary>The score and where the passage stands.</summary>
     private static string Scored(SearchHit hit) => FormattableString.Invariant($"{hit.Scores.Hybrid:0.000} {PlainLine.Of(hit.Passage.Source)}");
 
-    /// <summary>The passage, with the numbers of what the model was shown of it.</summary>
+    /// <summary>The passage, with a source's number before each part that the model was shown.</summary>
     private static string Marked(SearchHit hit, IReadOnlyList<Source> sources) => PlainLine.Of(sources
         .Where(source => source.Hit.Passage == hit.Passage)
         .Select(source => (source.Number, At: source.Part.Start))
-        // From the last to the first, so that places stay what they are.
+        // From the last to the first, so that an insertion does not move the places still to come.
         .OrderByDescending(source => source.At)
         .Aggregate(hit.Passage.Text, (text, source) => text.Insert(source.At, $"[{source.Number}] ")));
 }

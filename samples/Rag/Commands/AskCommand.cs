@@ -4,10 +4,10 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace LocalLlm.Samples.Rag.Commands;
 
-/// <summary><c>rag ask QUESTION</c>, and without a command two questions about the shipped documents.</summary>
+/// <summary><c>rag ask QUESTION</c>; without a command, two example questions about the shipped documents.</summary>
 internal static class AskCommand
 {
-    // One that the shipped documents answer, and one that they do not.
+    // The shipped documents answer the first one, and not the second.
     private static readonly string[] s_examples = ["What is the power of the Ember server?", "What is the speed of the Harbor server?"];
 
     public static Command Create(CommonOptions common, RagTerminal terminal)

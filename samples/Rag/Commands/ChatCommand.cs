@@ -55,8 +55,8 @@ internal static class ChatCommand
         return 0;
     }
 
-    /// <summary>The command of a line that begins with a slash (also the wide one of a Chinese keyboard) and a word, or is "exit" or "quit"
-    /// alone; null: it is a question, also one that begins with a path.</summary>
+    /// <summary>The command of a line: a slash (also the wide one of a Chinese keyboard) and a word, or "exit" or "quit" alone. Null: the
+    /// line is a question, which may begin with a path.</summary>
     internal static string? CommandOf(string line)
     {
         var text = line.Trim();

@@ -20,7 +20,7 @@ internal sealed class CommonOptions
             root.Options.Add(option);
     }
 
-    /// <summary>All settings, the command line's over the others.</summary>
+    /// <summary>All settings; those of the command line override all others.</summary>
     public IConfigurationRoot Configuration(ParseResult result)
     {
         var settings = new Dictionary<string, string?>();
@@ -50,8 +50,7 @@ internal sealed class CommonOptions
     }
 
     /// <summary>
-    /// Whether a store is a connection string: it has a keyword that Npgsql knows. One that is otherwise broken is still none of a file's
-    /// names.
+    /// Whether a store is a connection string: it has a keyword that Npgsql knows. A faulty connection string is still not a file name.
     /// </summary>
     internal static bool IsConnection(string store)
     {

@@ -7,7 +7,7 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace LocalLlm.Samples.Rag.Commands;
 
-/// <summary><c>rag eval-answers</c>: how many of many questions are answered rightly, cited rightly, and refused rightly.</summary>
+/// <summary><c>rag eval-answers</c>: counts how many questions are answered, cited and refused correctly.</summary>
 internal static class EvalAnswersCommand
 {
     private const int AtOnce = 16;

@@ -10,7 +10,7 @@ using Spectre.Console;
 
 namespace LocalLlm.Samples.Rag.Commands;
 
-/// <summary><c>rag eval</c>: how well each kind of search finds what it should, over a collection in BEIR's format.</summary>
+/// <summary><c>rag eval</c>: measures over a collection in BEIR's format how well each kind of score finds the relevant passages.</summary>
 internal static class EvalCommand
 {
     public static Command Create(CommonOptions common, RagTerminal terminal)
@@ -55,7 +55,7 @@ internal static class EvalCommand
             using var host = await RagHost.StartAsync(configuration, asksModel, cancellationToken);
             var run = new EvalRun(host.Services, terminal.Error, files, new Evaluator(host.Services.GetRequiredService<HybridSearch>().Weights, ks, result.GetValue(ties)));
             var plain = await run.PlainAsync(cancellationToken);
-            // At once: pairs may take hours.
+            // Written at once, because the pairs may take hours.
             terminal.Console.Write(TableOf(plain, "", ks));
             if (Evaluator.Unjudged(files) is > 0 and var unjudged)
                 await terminal.Output.WriteLineAsync($"{unjudged} queries without judgements are left out");
@@ -68,7 +68,7 @@ internal static class EvalCommand
         return command;
     }
 
-    // By name alone: what parses enumerations takes any number too.
+    // By name alone: an enumeration's parser accepts any number too.
     private static TieOrder? TiesOf(string text) => text switch { "mean" => TieOrder.Mean, "first" => TieOrder.First, "last" => TieOrder.Last, _ => null };
 
     private static TieOrder Refused(ArgumentResult result)

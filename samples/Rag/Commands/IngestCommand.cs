@@ -4,7 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace LocalLlm.Samples.Rag.Commands;
 
-/// <summary><c>rag ingest</c>: brings the store up to date and says what was done.</summary>
+/// <summary><c>rag ingest</c>: brings the store up to date and reports what it did.</summary>
 internal static class IngestCommand
 {
     public static Command Create(CommonOptions common, RagTerminal terminal)

@@ -14,8 +14,8 @@ internal static class RagHost
 
     /// <param name="configuration">All settings.</param>
     /// <param name="withChatModel">Whether a chat model is loaded.</param>
-    /// <param name="log">Told what is ingested.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="log">Receives the report of what is ingested.</param>
+    /// <param name="cancellationToken">Stops the work.</param>
     public static async Task<IHost> StartAsync(IConfigurationRoot configuration, bool withChatModel, TextWriter log, CancellationToken cancellationToken)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new());

@@ -3,7 +3,7 @@ using Spectre.Console;
 
 namespace LocalLlm.Samples.Rag.Commands;
 
-/// <summary>What commands talk to; they touch no <see cref="Console"/> themselves, so that tests can run them.</summary>
+/// <summary>The streams that commands use; commands never use <see cref="Console"/> themselves, so that tests can run them.</summary>
 internal sealed record RagTerminal(TextReader Input, TextWriter Output, TextWriter Error, bool IsInteractive)
 {
     private IAnsiConsole? _console;

@@ -14,16 +14,17 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
     private static readonly EnumerationOptions s_visible = new() { IgnoreInaccessible = false, AttributesToSkip = FileAttributes.Hidden | FileAttributes.System | FileAttributes.ReparsePoint };
     private readonly DocumentOptions _options = options.Value.Documents;
 
-    /// <summary>Where the documents are, as a store remembers it.</summary>
+    /// <summary>The folder's full path; a store remembers it as its folder.</summary>
     public string FullPath => Path.TrimEndingDirectorySeparator(Path.GetFullPath(_options.Folder));
 
-    /// <summary>What a folder holds. Tests put a disk that fails in its place: no permission keeps an administrator out.</summary>
+    /// <summary>Lists a folder's entries. Tests replace it to simulate a failing disk, because permissions do not stop an
+    /// administrator.</summary>
     internal Func<string, IReadOnlyList<FileSystemInfo>> Entries { get; set; } = folder => [.. new DirectoryInfo(folder).EnumerateFileSystemInfos("*", s_visible)];
 
     /// <summary>
-    /// Names of all files, also of those that cannot be read, and the folders that cannot be looked into; links are not followed.
+    /// Lists all files, including unreadable ones, and the folders that cannot be opened. Links are not followed.
     /// </summary>
-    /// <exception cref="RagException">There is no such folder.</exception>
+    /// <exception cref="RagException">The folder does not exist.</exception>
     public FolderListing List()
     {
         if (!Directory.Exists(_options.Folder))
@@ -45,7 +46,7 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
             }
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
             {
-                // Not the same as a folder without documents: what the store has of it must stay.
+                // Not the same as an empty folder: the store must keep its documents.
                 unreadable[NameOf(folder)] = $"the folder cannot be opened: {failure.Message}";
             }
         }
@@ -53,9 +54,8 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
         return new([.. files.Order(StringComparer.Ordinal)], unreadable);
     }
 
-    /// <summary>All that shows from outside whether a document has changed: names, sizes, times, permissions, and which folders cannot be
-    /// looked into.</summary>
-    /// <exception cref="RagException">There is no such folder.</exception>
+    /// <summary>All signs of change that need no reading: names, sizes, times, permissions, and which folders cannot be opened.</summary>
+    /// <exception cref="RagException">The folder does not exist.</exception>
     public FolderState State()
     {
         var listing = List();
@@ -63,7 +63,7 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
         var lastChange = DateTimeOffset.MinValue;
         foreach (var name in listing.Files)
         {
-            // A file that was removed since the listing has no size; the next look lacks its name.
+            // A file that was removed after the listing has no size; the next check no longer lists it.
             var file = new FileInfo(Path.Combine(FullPath, name));
             var mode = OperatingSystem.IsWindows() || !file.Exists ? 0 : (int)file.UnixFileMode;
             stamp.Append(CultureInfo.InvariantCulture, $"{name}\0{(file.Exists ? file.Length : -1)} {file.LastWriteTimeUtc.Ticks} {file.CreationTimeUtc.Ticks} {mode}\0");
@@ -74,16 +74,16 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
         return new(stamp.Append('\0').AppendJoin('\0', listing.Unreadable.Keys).ToString(), lastChange);
     }
 
-    // Only the separator of this system becomes a slash: elsewhere a backslash is a letter of a name.
+    // Only this system's separator becomes a slash: on other systems a backslash is a character of a name.
     private string NameOf(string path) => Path.GetRelativePath(FullPath, path).Replace(Path.DirectorySeparatorChar, '/');
 
     /// <summary>Reads one document.</summary>
-    /// <exception cref="RagException">It cannot be read; the message goes on from the document's name.</exception>
+    /// <exception cref="RagException">The document cannot be read. The message continues after the document's name.</exception>
     public async Task<SourceDocument> ReadAsync(string name, CancellationToken cancellationToken)
     {
         try
         {
-            // A disk or a parser that does not come back is left behind: nothing can stop it, but the other documents go on.
+            // A disk or parser that hangs is abandoned: nothing can stop it, but the other documents are still read.
             return await Task.Run(() => Read(name, cancellationToken), cancellationToken).WaitAsync(_options.ReadTimeout, cancellationToken);
         }
         catch (TimeoutException failure)
@@ -107,7 +107,7 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
         {
             var path = Path.Combine(FullPath, name);
             var length = new FileInfo(path).Length;
-            // Pipes, sockets and devices have no length either. They must not even be opened: a pipe would wait for its writer for ever.
+            // Pipes, sockets and devices have no length either. They must not even be opened: a pipe would wait forever for its writer.
             if (length == 0)
                 throw new RagException("it is empty, or no regular file (a pipe, a socket, a device); write something into it, or remove it");
             if (length > _options.MaxFileBytes)
@@ -130,7 +130,7 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
 
     private static string TextOf(byte[] bytes)
     {
-        // Only a byte-order mark tells UTF-16 from anything else.
+        // Only a byte-order mark distinguishes UTF-16 from other encodings.
         Encoding encoding = bytes switch
         {
             [0xFF, 0xFE, ..] => new UnicodeEncoding(bigEndian: false, byteOrderMark: false, throwOnInvalidBytes: true),
@@ -149,14 +149,14 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
     }
 }
 
-/// <param name="Stamp">Equal for two looks between which nothing has changed that shows from outside.</param>
-/// <param name="LastChange">When the document that was changed last was changed.</param>
+/// <param name="Stamp">Equal for two checks if none of the signs of change differs between them.</param>
+/// <param name="LastChange">The latest change of any document.</param>
 internal sealed record FolderState(string Stamp, DateTimeOffset LastChange);
 
 /// <param name="Files">The names of all files.</param>
-/// <param name="Unreadable">Folders that cannot be looked into, with the reason; "." is the documents folder itself.</param>
+/// <param name="Unreadable">Folders that cannot be opened, with the reason; "." is the documents folder itself.</param>
 internal sealed record FolderListing(IReadOnlyList<string> Files, IReadOnlyDictionary<string, string> Unreadable)
 {
-    /// <summary>Whether a document may still be there, in a folder that cannot be looked into.</summary>
+    /// <summary>Whether a document may still exist in a folder that cannot be opened.</summary>
     public bool MayHold(string name) => Unreadable.Keys.Any(folder => folder == "." || name.StartsWith(folder + "/", StringComparison.Ordinal));
 }

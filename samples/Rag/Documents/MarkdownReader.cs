@@ -10,7 +10,7 @@ using Markdig.Syntax.Inlines;
 namespace LocalLlm.Samples.Rag.Documents;
 
 /// <summary>
-/// Markdown as text: its headings make the sections; lists, quotes, code and the rows of tables are paragraphs; HTML is text without its
+/// Reads Markdown as text. Its headings make the sections; lists, quotes, code and table rows become paragraphs; HTML is read without its
 /// tags; front matter is left out.
 /// </summary>
 internal static partial class MarkdownReader
@@ -57,7 +57,7 @@ internal static partial class MarkdownReader
                     AddTable(table, sections);
                     break;
                 case ListItemBlock item when TitleOf(item) is { } title:
-                    // What stands in an inner list is about the item above it, as under a heading.
+                    // An inner list is about the item above it, so that item acts as its heading.
                     var level = LowestHeading + DepthOf(item);
                     sections.AddHeading(level, title, item.Line + 1);
                     foreach (var list in item.Skip(1).OfType<ContainerBlock>())
@@ -75,7 +75,7 @@ internal static partial class MarkdownReader
         }
     }
 
-    /// <summary>The text of an item that is only the name of what its inner lists say; null: it says something itself, or has other
+    /// <summary>The text of an item that only names what its inner lists say; null: the item says something itself, or has other
     /// parts.</summary>
     private static string? TitleOf(ListItemBlock item)
     {
@@ -108,7 +108,7 @@ internal static partial class MarkdownReader
         sections.AddParagraph(text.ToString(), starts);
     }
 
-    /// <summary>A row says nothing without the names of its columns, so each carries them.</summary>
+    /// <summary>Adds each row with the names of its columns, without which it says nothing.</summary>
     private static void AddTable(Table table, SectionBuilder sections)
     {
         var rows = table.OfType<TableRow>().ToArray();
@@ -123,8 +123,8 @@ internal static partial class MarkdownReader
     private static string CellText(Block cell) =>
         cell is TableCell content ? string.Join(' ', content.OfType<LeafBlock>().Select(leaf => TextOf(leaf.Inline))).Trim() : "";
 
-    /// <param name="inlines">What a block holds.</param>
-    /// <param name="starts">The line on which the text begins; those that begin in it are added.</param>
+    /// <param name="inlines">The content of a block.</param>
+    /// <param name="starts">The line on which the text begins; the starts of further lines are added.</param>
     private static string TextOf(ContainerInline? inlines, List<PlaceStart>? starts = null)
     {
         var text = new StringBuilder();
@@ -157,10 +157,10 @@ internal static partial class MarkdownReader
         }
     }
 
-    /// <summary>What a reader sees of HTML: neither tags nor comments, scripts and styles. Lines stay lines.</summary>
+    /// <summary>The visible text of HTML, without tags, comments, scripts and styles. Line breaks are kept.</summary>
     private static string Visible(string html) => WebUtility.HtmlDecode(Unseen().Replace(html, match => match.Value.Contains('\n') ? new string('\n', match.Value.Count(c => c == '\n')) : " "));
 
-    // What is not ended goes to the end; no alternative can match a text in two ways, so none takes longer than the text is long.
+    // An element that is not closed extends to the end. No alternative can match a text in two ways, so matching takes linear time.
     [GeneratedRegex(@"<!--.*?(-->|\z)|<(script|style)\b.*?(</\2\s*>|\z)|</?[a-z][^<>]*>|<[!?][^<>]*>", RegexOptions.IgnoreCase | RegexOptions.Singleline)]
     private static partial Regex Unseen();
 

@@ -5,15 +5,15 @@ using UglyToad.PdfPig.Exceptions;
 
 namespace LocalLlm.Samples.Rag.Documents;
 
-/// <summary>The text of a PDF. Lines that are set larger than most are headings; a wider gap between lines divides paragraphs.</summary>
+/// <summary>Reads the text of a PDF. Lines in a larger size than most are headings; a wider gap between lines divides paragraphs.</summary>
 internal static class PdfReader
 {
     private const double HeadingScale = 1.15;
     private const double ParagraphGap = 1.7;
 
     /// <param name="bytes">The file.</param>
-    /// <param name="maxPages">A longer document is refused.</param>
-    /// <param name="cancellationToken">Asked between two pages.</param>
+    /// <param name="maxPages">Longer documents are refused.</param>
+    /// <param name="cancellationToken">Checked between pages.</param>
     public static IReadOnlyList<DocumentSection> Read(byte[] bytes, int maxPages, CancellationToken cancellationToken)
     {
         try
@@ -38,7 +38,7 @@ internal static class PdfReader
         }
         catch (Exception failure) when (failure is not (RagException or OperationCanceledException))
         {
-            // A damaged or hostile file may fail a parser in any way; it must not take the other documents along.
+            // A damaged or hostile file may make a parser fail in any way; the other documents must still be read.
             throw new RagException($"it cannot be read as PDF ({failure.GetType().Name}: {failure.Message}). Open and save it again with another program.", failure);
         }
     }
@@ -49,7 +49,7 @@ internal static class PdfReader
         foreach (var word in page.GetWords().Where(word => !string.IsNullOrWhiteSpace(word.Text)))
         {
             var (bottom, height) = (word.Letters[0].StartBaseLine.Y, word.Letters.Max(letter => letter.PointSize));
-            // The same line: the baseline has hardly moved, and the text goes on to the right.
+            // The same line: the baseline has hardly moved, and the text continues to the right.
             if (line is not null && Math.Abs(line.Baseline - bottom) < 0.5 * Math.Min(line.Size, height) && word.BoundingBox.Left >= line.Right - height)
             {
                 line = line with { Text = $"{line.Text} {word.Text}", Right = word.BoundingBox.Right, Size = Math.Max(line.Size, height) };
@@ -78,11 +78,11 @@ internal static class PdfReader
         {
             var level = levels.IndexOf(Math.Round(line.Size, 1)) + 1;
             var isContinued = paragraph.Count > 0 && paragraph[^1].Page == line.Page && paragraph[^1].Baseline - line.Baseline < ParagraphGap * body;
-            // A paragraph that ends in the middle of a sentence goes on after the page break.
+            // A paragraph that is in the middle of a sentence at the page break continues on the next page.
             isContinued |= paragraph.Count > 0 && paragraph[^1].Page != line.Page && !EndsSentence(paragraph[^1].Text);
             if (level > 0 || !isContinued)
                 EndParagraph();
-            // A title that is too long for a line goes on in the next one.
+            // A title that is too long for one line continues on the next.
             if (title.Count > 0 && (level == 0 || Math.Round(line.Size, 1) != Math.Round(title[^1].Size, 1) || line.Page != title[^1].Page || Math.Abs(title[^1].Baseline - line.Baseline) >= ParagraphGap * line.Size))
                 EndTitle();
             (level > 0 ? title : paragraph).Add(line);
@@ -112,18 +112,18 @@ internal static class PdfReader
         yield return new(0, paragraph[0].Page);
         for (var index = 1; index < paragraph.Count; index++)
         {
-            // A word that is divided between two pages stands on the first.
+            // A word that is divided between two pages counts as on the first.
             if (paragraph[index].Page != paragraph[index - 1].Page)
                 yield return new(Joined(paragraph.Take(index).Select(line => line.Text)).Length, paragraph[index].Page);
         }
     }
 
-    // At the upper or the lower edge: anywhere else the same number is text.
+    // Only at the upper or lower edge; elsewhere the same number is text.
     private static bool IsPageNumber(PdfLine line, double body, (double Low, double High) edges) => (line.Baseline == edges.Low || line.Baseline == edges.High) && line.Size <= body && int.TryParse(line.Text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number == line.Page;
 
     private static bool EndsSentence(string text) => text.Length > 0 && ".!?。！？:：".Contains(text[^1]);
 
-    /// <summary>As wrapped lines, and a word that was divided at the end of a line is whole again.</summary>
+    /// <summary>Joins wrapped lines; a word that was divided at the end of a line becomes whole again.</summary>
     private static string Joined(IEnumerable<string> lines)
     {
         var joined = new List<string>();
@@ -142,8 +142,8 @@ internal static class PdfReader
 
 /// <summary>A line of a page.</summary>
 /// <param name="Page">From 1.</param>
-/// <param name="Text">Its words, with a space between two.</param>
-/// <param name="Baseline">Its height on the page, in points from below.</param>
-/// <param name="Right">Where it ends, in points.</param>
-/// <param name="Size">The largest letter, in points.</param>
+/// <param name="Text">Its words, separated by spaces.</param>
+/// <param name="Baseline">The height of its baseline, in points from the bottom of the page.</param>
+/// <param name="Right">Its right end, in points.</param>
+/// <param name="Size">The size of its largest letter, in points.</param>
 internal sealed record PdfLine(int Page, string Text, double Baseline, double Right, double Size);

@@ -3,14 +3,14 @@ using System.Text.RegularExpressions;
 
 namespace LocalLlm.Samples.Rag.Documents;
 
-/// <summary>Running headers and footers: the same line at the upper or lower edge of most pages, but for the number of the page. They are
-/// no text of the document, and would divide a sentence that goes on over the page.</summary>
+/// <summary>Finds running headers and footers: lines at the upper or lower edge that are the same on most pages, except for the page
+/// number. They are not part of the text, and would divide a sentence that continues on the next page.</summary>
 internal static class PdfRunningLines
 {
     // A header and a footer may have several lines.
     private const int MaxLines = 3;
 
-    /// <summary>The lines without those that run; a repeated title stays where it stands first.</summary>
+    /// <summary>The lines without running ones; a repeated title stays at its first place.</summary>
     public static List<PdfLine> Without(List<PdfLine> lines)
     {
         for (var round = 0; round < MaxLines; round++)
@@ -29,7 +29,7 @@ internal static class PdfRunningLines
     private static IEnumerable<(bool IsUpper, string Text, PdfLine Line)> EdgesOf(IGrouping<int, PdfLine> page)
     {
         var (upper, lower) = (page.MaxBy(line => line.Baseline)!, page.MinBy(line => line.Baseline)!);
-        // On a page of one line nothing is at its edge.
+        // A page of one line has no edge lines.
         if (upper == lower)
             yield break;
         yield return (true, WithoutPage(upper), upper);

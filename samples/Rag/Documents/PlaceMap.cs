@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace LocalLlm.Samples.Rag.Documents;
 
-/// <summary>What a reader looks a place up by.</summary>
+/// <summary>The unit by which a reader finds a place.</summary>
 internal enum PlaceUnit
 {
     /// <summary>Of a PDF.</summary>
@@ -12,28 +12,28 @@ internal enum PlaceUnit
     Line,
 }
 
-/// <param name="Offset">Where it begins in a text.</param>
+/// <param name="Offset">Where the page or line begins in a text.</param>
 /// <param name="Number">The page or the line, from 1.</param>
 internal readonly record struct PlaceStart(int Offset, int Number);
 
-/// <summary>Which page or line each character of a text stands on. Two with the same places are equal.</summary>
+/// <summary>Maps each character of a text to its page or line. Maps with the same places are equal.</summary>
 /// <param name="Unit">What is counted.</param>
-/// <param name="Starts">"OFFSET:NUMBER" for each place, in order, with spaces; the first at 0.</param>
+/// <param name="Starts">"OFFSET:NUMBER" for each place, in order, separated by spaces; the first offset is 0.</param>
 internal sealed record PlaceMap(PlaceUnit Unit, string Starts)
 {
-    /// <summary>The map; null: there are no places.</summary>
+    /// <summary>Creates the map; null: there are no places.</summary>
     public static PlaceMap? Of(PlaceUnit unit, IEnumerable<PlaceStart> starts)
     {
         var written = string.Join(' ', starts.Select(start => string.Create(CultureInfo.InvariantCulture, $"{start.Offset}:{start.Number}")));
         return written.Length == 0 ? null : new(unit, written);
     }
 
-    /// <summary>As <see cref="ToString"/> writes it; null: there is none.</summary>
+    /// <summary>Reads what <see cref="ToString"/> writes; null: there is no map.</summary>
     public static PlaceMap? Parse(string? written) => written?.Split(' ', 2) is [var unit, var starts] ? new(Enum.Parse<PlaceUnit>(unit), starts) : null;
 
     public override string ToString() => $"{Unit} {Starts}";
 
-    /// <summary>The map of a part of the text.</summary>
+    /// <summary>The map of a part of the text; its offsets start at that part.</summary>
     public PlaceMap? Slice(int start, int length)
     {
         var all = All();
@@ -41,7 +41,7 @@ internal sealed record PlaceMap(PlaceUnit Unit, string Starts)
         return Of(Unit, all.Skip(first).TakeWhile((place, index) => index == 0 || place.Offset < start + length).Select(place => place with { Offset = Math.Max(0, place.Offset - start) }));
     }
 
-    /// <summary>Where a part of the text stands, from its first character to its last.</summary>
+    /// <summary>The page or line of the first and of the last character of a part of the text.</summary>
     public (int First, int Last) At(int start, int length)
     {
         var all = All();

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace LocalLlm.Samples.Rag.Documents;
 
-/// <summary>Plain text: blank lines divide paragraphs, a line with a ruler of = or - below it is a heading.</summary>
+/// <summary>Reads plain text: blank lines divide paragraphs; a line that is underlined by = or - is a heading.</summary>
 internal static partial class PlainTextReader
 {
     public static IReadOnlyList<DocumentSection> Read(string text)
@@ -32,9 +32,9 @@ internal static partial class PlainTextReader
         return sections.Build();
     }
 
-    /// <summary>Where lines begin in what <see cref="Joined"/> makes of them.</summary>
+    /// <summary>Where each line begins in the text that <see cref="Joined"/> returns for them.</summary>
     /// <param name="lines">The lines, none of them blank.</param>
-    /// <param name="first">The number of the first.</param>
+    /// <param name="first">The number of the first line.</param>
     private static PlaceStart[] StartsOf(List<string> lines, int first)
     {
         var starts = new PlaceStart[lines.Count];
@@ -47,7 +47,7 @@ internal static partial class PlainTextReader
         return starts;
     }
 
-    /// <summary>Lines that were wrapped: a space between two, but not between characters that are written without any.</summary>
+    /// <summary>Joins wrapped lines with a space, but without one between characters of scripts that use no spaces.</summary>
     public static string Joined(IEnumerable<string> lines) => lines.Aggregate("", (text, line) =>
         text.Length == 0 || line.Length == 0 ? text + line : IsWideCharacter(text[^1]) && IsWideCharacter(line[0]) ? text + line : $"{text} {line}");
 

@@ -2,8 +2,8 @@ using System.Text;
 
 namespace LocalLlm.Samples.Rag.Documents;
 
-/// <summary>Gathers headings and paragraphs, in the order of a document, into sections.</summary>
-/// <param name="unit">What places of the document are: pages or lines.</param>
+/// <summary>Collects headings and paragraphs, in the order of a document, into sections.</summary>
+/// <param name="unit">The unit of the document's places: pages or lines.</param>
 internal sealed class SectionBuilder(PlaceUnit unit)
 {
     private readonly List<DocumentSection> _sections = [];
@@ -11,7 +11,7 @@ internal sealed class SectionBuilder(PlaceUnit unit)
     private readonly List<PlaceStart> _places = [];
     private readonly StringBuilder _text = new();
 
-    /// <summary>Begins a section. Level 1 is the outermost; a heading ends those of its level and below.</summary>
+    /// <summary>Begins a section. Level 1 is the outermost; a heading ends the sections of its own and of inner levels.</summary>
     public void AddHeading(int level, string title, int place)
     {
         EndSection();
@@ -20,7 +20,7 @@ internal sealed class SectionBuilder(PlaceUnit unit)
             _headings.Add(new(level, title.Trim(), place));
     }
 
-    /// <summary>Ends what a heading of this level began.</summary>
+    /// <summary>Ends the section of a heading of this level.</summary>
     public void EndHeading(int level)
     {
         EndSection();
@@ -28,7 +28,7 @@ internal sealed class SectionBuilder(PlaceUnit unit)
     }
 
     /// <param name="text">The paragraph.</param>
-    /// <param name="places">Where pages or lines begin in it; the first at 0.</param>
+    /// <param name="places">Where pages or lines begin in the paragraph; the first offset is 0.</param>
     public void AddParagraph(string text, params IReadOnlyList<PlaceStart> places)
     {
         if (string.IsNullOrWhiteSpace(text))
@@ -39,7 +39,7 @@ internal sealed class SectionBuilder(PlaceUnit unit)
         foreach (var start in places)
         {
             var moved = start with { Offset = _text.Length + Math.Max(0, start.Offset - blank) };
-            // Of several that begin in the blanks before the text only the last holds text.
+            // Of several places that begin in the white space before the text, only the last has text.
             if (_places.Count > 0 && _places[^1].Offset == moved.Offset)
                 _places.RemoveAt(_places.Count - 1);
             if (_places.Count == 0 || _places[^1].Number != moved.Number)
@@ -49,7 +49,7 @@ internal sealed class SectionBuilder(PlaceUnit unit)
         _text.Append(text.Trim());
     }
 
-    /// <summary>All sections; none is blank.</summary>
+    /// <summary>All sections; none of them is blank.</summary>
     public IReadOnlyList<DocumentSection> Build()
     {
         EndSection();
@@ -67,7 +67,7 @@ internal sealed class SectionBuilder(PlaceUnit unit)
 
     private void EndHeadings(int level)
     {
-        // A heading above nothing would be lost with all that it says: it becomes text below its own headings.
+        // A heading without text below it would be lost: it becomes text under the headings above it.
         if (_headings.Count > 0 && _headings[^1].Level >= level && !_headings[^1].IsShown)
             Add(_headings.SkipLast(1), PlaceMap.Of(unit, [new(0, _headings[^1].Place)]), _headings[^1].Text);
         _headings.RemoveAll(heading => heading.Level >= level);

@@ -5,14 +5,14 @@ using LocalLlm.Samples.Rag.Chunking;
 
 namespace LocalLlm.Samples.Rag.Evaluation;
 
-/// <summary>Asks questions whose answers are known, and counts what comes.</summary>
+/// <summary>Asks questions with known answers, and checks what comes back.</summary>
 internal static class AnswerCheck
 {
     private static readonly string[] s_members = ["question", "answer", "document"];
 
     /// <summary>
-    /// Questions as JSON lines with <c>question</c>, <c>answer</c> (words that an answer must have; null: the documents do not say) and, if
-    /// wanted, <c>document</c> (what it must cite).
+    /// Reads questions from JSON lines with <c>question</c>, <c>answer</c> (words that the answer must have; null: the documents have no
+    /// answer) and optionally <c>document</c> (the document that the answer must cite).
     /// </summary>
     public static async Task<IReadOnlyList<KnownAnswer>> ReadAsync(string path, CancellationToken cancellationToken)
     {
@@ -33,8 +33,8 @@ internal static class AnswerCheck
         return known.Count > 0 ? known : throw new RagException($"{path} is empty; wanted JSON lines with question and answer");
     }
 
-    /// <exception cref="JsonException">It is no question with its answer. A misspelt answer would otherwise be taken for one that the
-    /// documents do not have.</exception>
+    /// <exception cref="JsonException">The line is not a question with its answer. Otherwise a misspelt "answer" would count as a question
+    /// without an answer in the documents.</exception>
     private static KnownAnswer KnownOf(JsonElement json)
     {
         if (json.ValueKind != JsonValueKind.Object)
@@ -50,16 +50,16 @@ internal static class AnswerCheck
             if (!json.TryGetProperty(name, out var value) || value.ValueKind == JsonValueKind.Null)
                 return null;
             var text = value.ValueKind == JsonValueKind.String ? value.GetString() : null;
-            // An empty answer is in every text.
+            // Every text contains an empty answer.
             return string.IsNullOrWhiteSpace(text) ? throw new JsonException($"found {TextLines.Shortened(value.GetRawText())} as {name}") : text;
         }
     }
 
-    /// <summary>The questions with their answers, in the order of the questions.</summary>
-    /// <param name="agent">Answers.</param>
-    /// <param name="questions">What is asked.</param>
+    /// <summary>Answers the questions; the results have the order of the questions.</summary>
+    /// <param name="agent">The agent that answers.</param>
+    /// <param name="questions">The questions.</param>
     /// <param name="atOnce">How many questions are answered at the same time.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="cancellationToken">Stops the work.</param>
     public static async Task<IReadOnlyList<CheckedAnswer>> RunAsync(DocumentAgent agent, IReadOnlyList<KnownAnswer> questions, int atOnce, CancellationToken cancellationToken)
     {
         var answers = new ConcurrentDictionary<int, CheckedAnswer>();
@@ -79,10 +79,10 @@ internal sealed record KnownAnswer(string Question, string? Answer, string? Docu
 
 internal sealed record CheckedAnswer(KnownAnswer Known, Answer Answer)
 {
-    /// <summary>It has the words that were wanted, or says that the documents do not say.</summary>
+    /// <summary>Whether the answer has the expected words, or says that the documents do not say.</summary>
     public bool IsRight => Known.Answer is null ? Answer.State == AnswerState.NotFound : Answer.State == AnswerState.Answered && Wording.Contains(Answer.Text, Known.Answer);
 
-    /// <summary>It cites a source of the document that was wanted, with the words that were wanted.</summary>
+    /// <summary>Whether the answer cites a source of the expected document that has the expected words.</summary>
     public bool IsRightlyCited => Known.Answer is not null && Answer.Sources.Any(source =>
         Answer.Cited.Contains(source.Number) && (Known.Document is null || source.Hit.Passage.Document == Known.Document) && Wording.Contains(source.Text, Known.Answer));
 }

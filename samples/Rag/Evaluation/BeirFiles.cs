@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace LocalLlm.Samples.Rag.Evaluation;
 
 /// <summary>
-/// A test collection in BEIR's format: passages and queries as JSON lines with <c>_id</c> and <c>text</c> (and <c>title</c>), judgements as
-/// query, passage and grade divided by tabs, or in TREC's four columns.
+/// A test collection in BEIR's format: passages and queries as JSON lines with <c>_id</c> and <c>text</c> (and <c>title</c>); judgements as
+/// query, passage and grade separated by tabs, or in TREC's four columns.
 /// </summary>
 internal sealed record BeirFiles(IReadOnlyList<EvalText> Passages, IReadOnlyList<EvalText> Queries, IReadOnlyList<Judgement> Judgements)
 {
@@ -64,7 +64,7 @@ internal sealed record BeirFiles(IReadOnlyList<EvalText> Passages, IReadOnlyList
             mayBeNames = false;
             if (isNames)
                 continue;
-            // Infinity and NaN are numbers to the parser, and make every mean one of them.
+            // The parser accepts infinity and NaN, which would make every mean infinite or NaN.
             if (fields is not [{ Length: > 0 } query, { Length: > 0 } passage, var text] || !double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var grade) || !double.IsFinite(grade))
                 throw new RagException($"{path}, line {number}: found {TextLines.Shortened(line)}; wanted query-id, corpus-id and a finite grade, divided by tabs (a first line that ends in score or relevance may stand above), or TREC's four columns: query, 0, passage, grade");
             if (!judgements.TryAdd((query, passage), new(query, passage, grade)) && judgements[(query, passage)].Grade != grade)
@@ -75,8 +75,8 @@ internal sealed record BeirFiles(IReadOnlyList<EvalText> Passages, IReadOnlyList
     }
 
     /// <summary>
-    /// Query, passage and grade. TREC's form has a field between query and passage that nobody uses, and may be divided by spaces; three
-    /// columns are divided by tabs alone.
+    /// Query, passage and grade. TREC's form has an unused field between query and passage, and may be separated by spaces; three columns
+    /// are separated only by tabs.
     /// </summary>
     private static string[] FieldsOf(string line)
     {

@@ -7,7 +7,7 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace LocalLlm.Samples.Rag.Evaluation;
 
-/// <summary>One collection, measured without and with question–answer pairs.</summary>
+/// <summary>Measures one collection without and with question–answer pairs.</summary>
 internal sealed class EvalRun(IServiceProvider services, TextWriter log, BeirFiles files, Evaluator evaluator)
 {
     private readonly TextEmbedder _embedder = services.GetRequiredService<TextEmbedder>();
@@ -17,7 +17,7 @@ internal sealed class EvalRun(IServiceProvider services, TextWriter log, BeirFil
     public async Task<IReadOnlyList<EvalRow>> PlainAsync(CancellationToken cancellationToken)
     {
         var started = Stopwatch.GetTimestamp();
-        // Collections are measured as the model reads them: what is too long, to where it reads.
+        // A collection is measured as the model reads it: a text beyond the model's limit is truncated.
         _passages = await _embedder.EmbedAsync([.. files.Passages.Select(passage => passage.Text)], cancellationToken, truncate: true);
         _queries = await _embedder.EmbedAsync([.. files.Queries.Select(query => query.Text)], cancellationToken, truncate: true);
         await TellAsync($"{files.Passages.Count} passages and {files.Queries.Count} queries embedded in {Seconds(started)}");
@@ -27,10 +27,10 @@ internal sealed class EvalRun(IServiceProvider services, TextWriter log, BeirFil
         return rows;
     }
 
-    /// <summary>After <see cref="PlainAsync"/>.</summary>
-    /// <param name="cache">Where pairs are read from, or written to; null: nowhere.</param>
-    /// <param name="limit">Pairs for the first so many passages only.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <summary>Measures with question–answer pairs; requires <see cref="PlainAsync"/> first.</summary>
+    /// <param name="cache">The file that pairs are read from, or written to; null: none.</param>
+    /// <param name="limit">Pairs only for this many passages, from the first; null: all.</param>
+    /// <param name="cancellationToken">Stops the work.</param>
     public async Task<IReadOnlyList<EvalRow>> WithQuestionsAsync(string? cache, int? limit, CancellationToken cancellationToken)
     {
         var pairs = File.Exists(cache) ? await PairFile.ReadAsync(cache, files, limit, cancellationToken) : await MakeAsync(limit, cancellationToken);

@@ -2,10 +2,10 @@ using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Evaluation;
 
-/// <summary>Ranks all passages for each query by each kind of score, and measures where the relevant ones stand.</summary>
-/// <param name="weights">Of the hybrid score.</param>
-/// <param name="cutoffs">The k of recall@k.</param>
-/// <param name="ties">What equal scores mean.</param>
+/// <summary>Ranks all passages for each query by each kind of score, and measures at which ranks the relevant ones stand.</summary>
+/// <param name="weights">The weights of the hybrid score.</param>
+/// <param name="cutoffs">The values of k for recall@k.</param>
+/// <param name="ties">How passages of equal score are ranked.</param>
 internal sealed class Evaluator(HybridWeights weights, IReadOnlyList<int> cutoffs, TieOrder ties = TieOrder.Mean)
 {
     private const int RankLimit = 10;
@@ -18,25 +18,25 @@ internal sealed class Evaluator(HybridWeights weights, IReadOnlyList<int> cutoff
         new("hybrid", scores => scores.Hybrid, _ => true),
     ];
 
-    /// <summary>How many queries have no passage that is judged as relevant: they have no right answer, and are not measured.</summary>
+    /// <summary>The number of queries without a passage that is judged relevant: they have no right answer, and are not measured.</summary>
     public static int Unjudged(BeirFiles files)
     {
         var judged = files.Judgements.Where(judgement => judgement.Grade > 0).Select(judgement => judgement.Query).ToHashSet();
         return files.Queries.Count(query => !judged.Contains(query.Id));
     }
 
-    /// <summary>A row for each kind that the model makes.</summary>
+    /// <summary>Returns a row for each kind of score that the model supports.</summary>
     /// <param name="files">The collection.</param>
-    /// <param name="queries">Vectors of its queries, in their order.</param>
-    /// <param name="passages">For each passage the vectors of its text, and of its questions where they take part: its score is the best of
-    /// them.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="queries">The vectors of its queries, in their order.</param>
+    /// <param name="passages">For each passage the vectors of its text, and of its questions if they take part. Its score is the best of
+    /// all these.</param>
+    /// <param name="cancellationToken">Stops the work.</param>
     public IReadOnlyList<EvalRow> Run(BeirFiles files, IReadOnlyList<TextVectors> queries, IReadOnlyList<IReadOnlyList<TextVectors>> passages, CancellationToken cancellationToken)
     {
         var places = files.Passages.Select((passage, index) => (passage.Id, index)).ToDictionary(place => place.Id, place => place.index);
         var relevant = files.Judgements.Where(judgement => judgement.Grade > 0).ToLookup(judgement => judgement.Query);
         var asked = Enumerable.Range(0, queries.Count).Where(index => relevant.Contains(files.Queries[index].Id)).ToArray();
-        // What the model does not make scores 0 everywhere; figures of that would be of chance.
+        // A kind that the model does not support scores 0 everywhere; its figures would measure only chance.
         var kinds = s_kinds.Where(kind => passages.Any(passage => passage.Any(kind.Has))).ToArray();
         var measured = new Measures[asked.Length][];
         System.Threading.Tasks.Parallel.For(0, asked.Length, new ParallelOptions { CancellationToken = cancellationToken }, i =>
@@ -79,7 +79,7 @@ internal sealed class Evaluator(HybridWeights weights, IReadOnlyList<int> cutoff
 }
 
 /// <param name="Kind">The kind of score.</param>
-/// <param name="Recall">At each cutoff.</param>
+/// <param name="Recall">Recall at each cutoff.</param>
 /// <param name="ReciprocalRank">MRR@10.</param>
 /// <param name="Ndcg">nDCG@10.</param>
 internal sealed record EvalRow(string Kind, IReadOnlyList<double> Recall, double ReciprocalRank, double Ndcg);

@@ -4,9 +4,9 @@ using LocalLlm.Samples.Rag.Questions;
 namespace LocalLlm.Samples.Rag.Evaluation;
 
 /// <summary>
-/// Question–answer pairs of a collection as JSON lines with <c>passage</c>, <c>question</c> and <c>answer</c>: making them takes the
-/// longest. Above pairs that were made with a limit stands a line <c>{"limit": N}</c>, so that they are never taken for those of the whole
-/// collection.
+/// Question–answer pairs of a collection as JSON lines with <c>passage</c>, <c>question</c> and <c>answer</c>, kept because writing them
+/// takes longest. A file of pairs for only some passages begins with a line <c>{"limit": N}</c>, so that nothing takes it for the pairs of
+/// the whole collection.
 /// </summary>
 internal static class PairFile
 {
@@ -16,11 +16,11 @@ internal static class PairFile
         UnmappedMemberHandling = System.Text.Json.Serialization.JsonUnmappedMemberHandling.Disallow,
     };
 
-    /// <summary>Finds what is wrong before hours of work: a file that is there is read, and one that is to be written can be.</summary>
+    /// <summary>Finds faults before hours of work: an existing file must be readable, and a new one writable.</summary>
     /// <param name="path">The file.</param>
     /// <param name="files">The collection.</param>
-    /// <param name="limit">Pairs for the first so many passages only.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="limit">Pairs only for this many passages, from the first; null: all.</param>
+    /// <param name="cancellationToken">Stops the work.</param>
     public static async Task CheckAsync(string path, BeirFiles files, int? limit, CancellationToken cancellationToken)
     {
         if (Path.Exists(path))
@@ -41,7 +41,8 @@ internal static class PairFile
         }
     }
 
-    /// <exception cref="RagException">It has other lines than pairs, or pairs of other passages than the limit says.</exception>
+    /// <exception cref="RagException">The file has lines that are not pairs, or pairs for another number of passages than the
+    /// limit.</exception>
     public static async Task<IReadOnlyList<(string Passage, QuestionPair Pair)>> ReadAsync(string path, BeirFiles files, int? limit, CancellationToken cancellationToken)
     {
         var known = files.Passages.Select(passage => passage.Id).ToHashSet();
@@ -67,7 +68,7 @@ internal static class PairFile
         return pairs;
     }
 
-    /// <summary>All or nothing: what is written only in part has another name.</summary>
+    /// <summary>Writes all pairs or none: an incomplete file has another name.</summary>
     public static async Task WriteAsync(string path, BeirFiles files, int? limit, IEnumerable<(string Passage, QuestionPair Pair)> pairs, CancellationToken cancellationToken)
     {
         IEnumerable<Line> head = LimitOf(limit, files) is { } made ? [new(null, null, null, made)] : [];
@@ -78,7 +79,7 @@ internal static class PairFile
 
     private static string Partial(string path) => path + ".partial";
 
-    /// <summary>A limit that the collection does not reach is none.</summary>
+    /// <summary>The limit; null if the collection has no more passages than that.</summary>
     private static int? LimitOf(int? limit, BeirFiles files) => limit < files.Passages.Count ? limit : null;
 
     private static string Extent(int? limit) => limit is null ? "all passages" : $"the first {limit} passages";

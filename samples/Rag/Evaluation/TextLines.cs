@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace LocalLlm.Samples.Rag.Evaluation;
 
-/// <summary>The lines of a file that say something, each with its number from 1.</summary>
+/// <summary>Reads the lines of a file that are not blank, each with its number from 1.</summary>
 internal static class TextLines
 {
     public static async IAsyncEnumerable<(string Line, int Number)> ReadAsync(string path, [EnumeratorCancellation] CancellationToken cancellationToken)

@@ -5,14 +5,13 @@ using Microsoft.Extensions.Options;
 namespace LocalLlm.Samples.Rag.Ingest;
 
 /// <summary>
-/// Keeps the store to the documents folder while a program runs: before an answer the folder is looked at, and what was changed, added or
-/// removed is ingested first. Looking compares names, sizes, times and permissions, as
-/// git does; files are read only where these differ, or where the last change is so recent that another one could bear the same time. One
-/// caller works at a time, the others wait for it.
+/// Keeps the store in step with the documents folder while a program runs: before an answer the folder is checked, and changed, added and
+/// removed documents are ingested first. The check compares names, sizes, times and permissions, as git does. Files are read only if these
+/// differ, or if the last change is so recent that another one could have the same time. One caller works at a time; all others wait.
 /// </summary>
 internal sealed class FreshDocuments(DocumentFolder folder, Ingestion ingestion, UnreadDocuments unread, IngestLog log, TimeProvider time, IOptions<RagOptions> options) : IDisposable
 {
-    // Coarser than the clock of any file system in use (FAT: 2 s).
+    // At least as coarse as the clock of any file system in use (FAT: 2 s).
     private static readonly TimeSpan s_clockStep = TimeSpan.FromSeconds(2);
 
     private readonly TimeSpan _interval = options.Value.Documents.RefreshInterval;
@@ -23,11 +22,11 @@ internal sealed class FreshDocuments(DocumentFolder folder, Ingestion ingestion,
     private bool _isSettled;
     private long _lookedAt;
 
-    /// <summary>Rises whenever a document was changed, added or removed.</summary>
+    /// <summary>Increases whenever a document was changed, added or removed.</summary>
     public int Generation { get; private set; }
 
-    /// <summary>Brings the store up to date, unless it was looked at less than <see cref="DocumentOptions.RefreshInterval"/> ago.</summary>
-    /// <exception cref="RagException">The folder or the store cannot be used, so nothing can be answered from them.</exception>
+    /// <summary>Brings the store up to date, unless the folder was checked less than <see cref="DocumentOptions.RefreshInterval"/> ago.</summary>
+    /// <exception cref="RagException">The folder or the store cannot be used, so no question can be answered from them.</exception>
     public async Task EnsureAsync(CancellationToken cancellationToken)
     {
         await _gate.WaitAsync(cancellationToken);
@@ -35,7 +34,7 @@ internal sealed class FreshDocuments(DocumentFolder folder, Ingestion ingestion,
         {
             if (_seen is not null && _interval > TimeSpan.Zero && time.GetElapsedTime(_lookedAt) < _interval)
                 return;
-            // Before reading: what changes meanwhile differs from this next time.
+            // Taken before reading, so that the next check finds what changes meanwhile.
             var (now, timestamp) = (time.GetUtcNow(), time.GetTimestamp());
             var state = folder.State();
             if (_seen != state.Stamp || !_isSettled)
@@ -48,7 +47,7 @@ internal sealed class FreshDocuments(DocumentFolder folder, Ingestion ingestion,
         }
     }
 
-    /// <summary>Whether one of some documents was changed or removed after a generation.</summary>
+    /// <summary>Whether any of the documents was changed or removed after a generation.</summary>
     public bool HaveChanged(IEnumerable<string> documents, int since)
     {
         lock (_changes)

@@ -1,6 +1,6 @@
 namespace LocalLlm.Samples.Rag.Ingest;
 
-/// <summary>A line for each document that was worked on.</summary>
+/// <summary>Writes a line for each document that was processed.</summary>
 internal sealed class IngestLines(TextWriter output) : IProgress<IngestOutcome>
 {
     public void Report(IngestOutcome value)

@@ -11,15 +11,16 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag.Ingest;
 
-/// <summary>Brings the store to what the documents folder holds. Only what has changed is read, questioned and embedded again.</summary>
+/// <summary>Updates the store to match the documents folder. Only changed documents are split, given questions and embedded
+/// again.</summary>
 internal sealed class Ingestion(DocumentFolder folder, TokenCounter tokens, QuestionMaker questions, TextEmbedder embedder, IPassageStore store, IOptions<RagOptions> options)
 {
-    // Rises when passages are made otherwise of the same document and settings.
+    // Increases when the code turns the same document and settings into other passages.
     private const int Recipe = 3;
 
     private readonly ChunkingOptions _chunking = options.Value.Chunking;
 
-    /// <summary>Opens the store and ingests. A document that cannot be read is reported, and the others go on.</summary>
+    /// <summary>Opens the store and ingests. A document that cannot be read is reported; the other documents are still ingested.</summary>
     /// <exception cref="RagException">The folder or the store cannot be used.</exception>
     public async Task<IngestReport> RunAsync(IProgress<IngestOutcome>? progress, CancellationToken cancellationToken)
     {
@@ -36,7 +37,7 @@ internal sealed class Ingestion(DocumentFolder folder, TokenCounter tokens, Ques
             Add(new(name, IngestState.Failed, Error: error));
         foreach (var absent in stored.Values.ExceptBy(found.Files, document => document.Name))
         {
-            // What nobody could look for is not gone.
+            // A document in a folder that cannot be opened may still exist.
             if (found.MayHold(absent.Name))
             {
                 Add(new(absent.Name, IngestState.Failed, absent.Passages, absent.Questions, Error: "its folder cannot be opened; give the permission to read it."));
@@ -56,7 +57,8 @@ internal sealed class Ingestion(DocumentFolder folder, TokenCounter tokens, Ques
         }
     }
 
-    /// <summary>A slip in the folder's name must not cost a store: all that another or an empty folder lacks would be removed.</summary>
+    /// <summary>Protects the store from a mistyped folder name: every document that another or an empty folder lacks would be
+    /// removed.</summary>
     private async Task CheckFolderAsync(FolderListing found, int stored, CancellationToken cancellationToken)
     {
         var owner = await store.ClaimAsync(folder.FullPath, cancellationToken);
@@ -78,7 +80,7 @@ internal sealed class Ingestion(DocumentFolder folder, TokenCounter tokens, Ques
             return new(name, IngestState.Failed, stored?.Passages ?? 0, stored?.Questions ?? 0, Error: failure.Message);
         }
 
-        // From here on a failure is none of the document's: of a full disk, for example, the next document would hear as well.
+        // From here on a failure is not the document's fault: a full disk, for example, would stop the next document as well.
         var fingerprint = Fingerprint(document);
         if (stored?.Fingerprint == fingerprint)
             return new(name, IngestState.Unchanged, stored.Passages, stored.Questions);

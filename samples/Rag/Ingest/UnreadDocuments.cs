@@ -1,7 +1,7 @@
 namespace LocalLlm.Samples.Rag.Ingest;
 
-/// <summary>Documents that the store has, but that could not be read when the folder was last looked at: what they say now is unknown, so
-/// nothing is cited from them.</summary>
+/// <summary>Documents in the store that could not be read at the last check of the folder. Their present content is unknown, so they are
+/// not cited.</summary>
 internal sealed class UnreadDocuments
 {
     private volatile HashSet<string> _names = [];

@@ -9,9 +9,9 @@ using Microsoft.Extensions.Options;
 namespace LocalLlm.Samples.Rag.Questions;
 
 /// <summary>
-/// For models that are too small to write questions. Of a sentence such as "The range of the Orion server is 129 km." the model chooses the
-/// words to ask for: only "What is …?" with words from before its verb can come out. Then it is asked that question, and its answer is the
-/// pair's. Sentences without such a verb, or in another language, get no question.
+/// For models that are too small to write questions. From a sentence such as "The range of the Orion server is 129 km." the model chooses
+/// the words to ask for, so every question is "What is …?" with words from before the verb. Then the model is asked that question, and its
+/// answer becomes the pair's. A sentence without such a verb, or in another language, gets no question.
 /// </summary>
 internal sealed partial class ChosenQuestions(IChatClient client, IOptions<RagOptions> options) : IQuestionWriter
 {
@@ -26,7 +26,7 @@ internal sealed partial class ChosenQuestions(IChatClient client, IOptions<RagOp
     }
 
     /// <summary>
-    /// Questions for the last words before the verb, two or more: of "The range of the Orion server is 129 km." from "the range of the
+    /// Questions for the last two or more words before the verb: for "The range of the Orion server is 129 km." from "the range of the
     /// Orion server" to "Orion server".
     /// </summary>
     internal static IReadOnlyList<string> Choices(string sentence)
@@ -40,10 +40,10 @@ internal sealed partial class ChosenQuestions(IChatClient client, IOptions<RagOp
 
     private async Task<QuestionPair> AskAsync(string sentence, string other, CancellationToken cancellationToken)
     {
-        // The prompt has the sentence that the choices are made from.
+        // The prompt already has the sentence that the choices come from.
         var choice = new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = Choices(sentence) }, DescribeStructuredOutputs = false };
         var question = await client.GetResponseAsync(Prompt("What is it?", sentence), new() { Temperature = 0, RawRepresentationFactory = _ => choice }, cancellationToken);
-        // A second sentence shows whether the question tells the two apart.
+        // A second sentence shows whether the question distinguishes the two.
         var answer = await client.GetResponseAsync(Prompt(question.Text, sentence, other), new() { Temperature = 0, MaxOutputTokens = LongestAnswer }, cancellationToken);
         return new(question.Text, answer.Text.Trim());
     }

@@ -1,6 +1,6 @@
 namespace LocalLlm.Samples.Rag.Questions;
 
-/// <summary>A chat model that writes questions; they are checked by others.</summary>
+/// <summary>A chat model that writes questions; the caller checks them.</summary>
 internal interface IQuestionWriter
 {
     string ModelName { get; }

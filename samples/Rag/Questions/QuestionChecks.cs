@@ -2,7 +2,7 @@ using LocalLlm.Samples.Rag.Chunking;
 
 namespace LocalLlm.Samples.Rag.Questions;
 
-/// <summary>What a pair must be like before it may speak for a passage: a model's words are not trusted.</summary>
+/// <summary>What a pair must satisfy before it may represent a passage: a model's words are not trusted.</summary>
 internal static class QuestionChecks
 {
     public const string NoQuestion = "is no question";
@@ -15,10 +15,10 @@ internal static class QuestionChecks
     private const int ShortestQuestion = 4;
     private const int LongestQuestion = 300;
 
-    /// <summary>Why a pair is not kept, or null.</summary>
+    /// <summary>Why a pair is dropped; null: it is kept.</summary>
     /// <param name="pair">What the model wrote.</param>
-    /// <param name="passage">What it read.</param>
-    /// <param name="seen">Questions of the document so far; the pair's is added.</param>
+    /// <param name="passage">The passage that the model read.</param>
+    /// <param name="seen">The document's questions so far; the pair's question is added.</param>
     public static string? FaultOf(QuestionPair pair, string passage, ISet<string> seen)
     {
         var question = Wording.Normalized(pair.Question);

@@ -7,23 +7,23 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag.Questions;
 
-/// <summary>The questions that passages answer: written by the chat model, checked, embedded.</summary>
-/// <param name="writer">Writes; null where the application has no chat model.</param>
-/// <param name="embedder">Embeds them.</param>
-/// <param name="options">How many.</param>
+/// <summary>Creates the questions that passages answer: the chat model writes them, then they are checked and embedded.</summary>
+/// <param name="writer">Writes the questions; null: the application has no chat model.</param>
+/// <param name="embedder">Embeds the questions.</param>
+/// <param name="options">How many to write, and the thresholds of the checks.</param>
 internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedder, IOptions<RagOptions> options)
 {
     private readonly QuestionOptions _options = options.Value.Questions;
     private readonly SearchOptions _search = options.Value.Search;
     private readonly HybridWeights _weights = options.Value.Search.Weights.ToHybridWeights();
 
-    /// <summary>All that makes other questions of the same passage.</summary>
+    /// <summary>All settings that change the questions of a passage.</summary>
     public string Settings => _options.PerPassage == 0 || writer is null ? "no questions" : string.Create(CultureInfo.InvariantCulture, $"{_options.PerPassage} {_options.Method} by {writer.ModelName}, kept from {_options.Threshold} by {_weights.Dense} {_weights.Sparse} {_weights.MultiVector} among {_search.Candidates}, asked as {options.Value.Answer.Prompt}");
 
-    /// <summary>Questions for each passage, in their order; fewer than asked for where they fail a check.</summary>
+    /// <summary>Questions for each passage, in the order of the passages; fewer than asked for where some fail a check.</summary>
     /// <param name="passages">The passages of one document.</param>
     /// <param name="vectors">Their vectors.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="cancellationToken">Stops the work.</param>
     public async Task<MadeQuestions> MakeAsync(IReadOnlyList<Passage> passages, IReadOnlyList<TextVectors> vectors, CancellationToken cancellationToken)
     {
         var written = new IReadOnlyList<QuestionPair>[passages.Count];
@@ -73,7 +73,8 @@ internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedd
     }
 
     /// <summary>
-    /// Whether a question would speak for the wrong passage. As in a search, only those near by their dense vectors are looked at closely.
+    /// Whether a question finds another passage before its own. As in a search, full scores are computed only for the nearest by dense
+    /// vectors.
     /// </summary>
     private bool FindsAnother(TextVectors question, IReadOnlyList<TextVectors> passages, int own)
     {
@@ -81,11 +82,11 @@ internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedd
         return passages.OrderByDescending(passage => TextEmbedding.DenseScore(question.Embedding, passage.Embedding)).Take(_search.Candidates).Any(passage => Scores.Of(question, passage, _weights).Hybrid > score);
     }
 
-    /// <summary>The sentence that holds an answer; of one that is longer than a sentence, the answer itself.</summary>
+    /// <summary>The sentence that has the answer; if the answer is longer than a sentence, the answer itself.</summary>
     private static string SentenceOf(string answer, string passage) =>
         SentenceSplitter.Split(passage).Select(sentence => passage[sentence].Trim()).FirstOrDefault(sentence => Wording.Contains(sentence, answer)) ?? answer;
 }
 
-/// <param name="Questions">Those kept, for each passage.</param>
-/// <param name="Dropped">How many were not, by the reason.</param>
+/// <param name="Questions">The questions kept for each passage.</param>
+/// <param name="Dropped">The number of dropped questions, by reason.</param>
 internal sealed record MadeQuestions(IReadOnlyList<IReadOnlyList<EmbeddedQuestion>> Questions, IReadOnlyDictionary<string, int> Dropped);

@@ -3,7 +3,7 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Samples.Rag.Questions;
 
-/// <summary>The model writes questions and answers freely; a JSON schema keeps their form.</summary>
+/// <summary>The model writes questions and answers freely, in JSON that follows a schema.</summary>
 internal sealed class WrittenQuestions(IChatClient client) : IQuestionWriter
 {
     private const int TokensPerPair = 160;
@@ -31,7 +31,7 @@ internal sealed class WrittenQuestions(IChatClient client) : IQuestionWriter
         return Read(response.Text);
     }
 
-    /// <summary>The pairs of an answer; none of one that was cut off.</summary>
+    /// <summary>The pairs of a response; none if the response was cut off.</summary>
     internal static IReadOnlyList<QuestionPair> Read(string json)
     {
         try

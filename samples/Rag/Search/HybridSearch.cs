@@ -6,19 +6,19 @@ using Microsoft.Extensions.Options;
 namespace LocalLlm.Samples.Rag.Search;
 
 /// <summary>
-/// Dense and sparse candidates from the store, ranked by all three kinds together; what is below the threshold is nothing.
+/// Takes dense and sparse candidates from the store and ranks them by all three kinds of score; passages below the threshold are dropped.
 /// </summary>
 internal sealed class HybridSearch(TextEmbedder embedder, IPassageStore store, UnreadDocuments unread, IOptions<RagOptions> options)
 {
     private readonly SearchOptions _options = options.Value.Search;
 
-    /// <summary>How much each kind counts.</summary>
+    /// <summary>The weight of each kind of score.</summary>
     public HybridWeights Weights { get; } = options.Value.Search.Weights.ToHybridWeights();
 
     /// <summary>The passages that fit a query, best first.</summary>
     public async Task<IReadOnlyList<SearchHit>> FindAsync(string query, CancellationToken cancellationToken) => AboveThreshold(await RankAsync(query, cancellationToken));
 
-    /// <summary>Of all candidates, best first, those that fit.</summary>
+    /// <summary>The candidates above the thresholds, best first.</summary>
     public IReadOnlyList<SearchHit> AboveThreshold(IReadOnlyList<SearchHit> ranked)
     {
         if (ranked.Count == 0)
@@ -27,7 +27,7 @@ internal sealed class HybridSearch(TextEmbedder embedder, IPassageStore store, U
         return [.. ranked.TakeWhile(hit => hit.Scores.Hybrid >= least).Take(_options.Passages)];
     }
 
-    /// <summary>All candidates, best first, also those below the threshold.</summary>
+    /// <summary>All candidates, best first, including those below the threshold.</summary>
     public async Task<IReadOnlyList<SearchHit>> RankAsync(string query, CancellationToken cancellationToken)
     {
         var vectors = (await embedder.EmbedAsync([query], cancellationToken))[0];
@@ -35,7 +35,7 @@ internal sealed class HybridSearch(TextEmbedder embedder, IPassageStore store, U
         return [.. candidates.Where(candidate => !unread.Has(candidate.Passage.Document)).Select(candidate => Best(vectors, candidate)).OrderByDescending(hit => hit.Scores.Hybrid).ThenBy(hit => hit.Passage.Document, StringComparer.Ordinal).ThenBy(hit => hit.Passage.Ordinal)];
     }
 
-    /// <summary>A question that is like the query speaks for its passage as much as the passage's own text.</summary>
+    /// <summary>Scores a passage by the best of its own text and its questions.</summary>
     private SearchHit Best(TextVectors query, EmbeddedPassage candidate)
     {
         var best = new SearchHit(candidate.Passage, Scores.Of(query, candidate.Vectors, Weights), null);

@@ -2,16 +2,16 @@ namespace LocalLlm.Samples.Rag.Search;
 
 /// <summary>How well a text fits a query.</summary>
 /// <param name="Dense">The cosine of the whole texts, −1 to 1.</param>
-/// <param name="Sparse">The weight of the tokens that both have, as a share of the query's own weight: about 1 where the text has all of
-/// them, 0 where it has none.</param>
+/// <param name="Sparse">The weight of the tokens that query and text share, as a share of the query's own weight: about 1 if the text has
+/// all of them, 0 if it has none.</param>
 /// <param name="MultiVector">The mean over the query's tokens of their best match in the text, −1 to 1.</param>
 /// <param name="Hybrid">The weighted mean of the three, −1 to 1.</param>
 internal readonly record struct Scores(double Dense, double Sparse, double MultiVector, double Hybrid)
 {
     /// <summary>
-    /// The parts of <see cref="TextEmbedding.HybridScore"/>, but for the sparse one: a sum over tokens has no bound, so that a name of many
-    /// tokens would lift every text with that name over any threshold. Here it is divided by
-    /// the query's score with itself, and counts as at most 1. Among texts for one query the order by sparse scores stays what it is.
+    /// The parts of <see cref="TextEmbedding.HybridScore"/>, except for the sparse one. A sum over tokens has no bound, so a name of many
+    /// tokens would lift every text with that name over any threshold. Here the sum is divided by the query's score with itself, and counts
+    /// as at most 1. For one query this does not change the order of texts by sparse scores.
     /// </summary>
     public static Scores Of(TextVectors query, TextVectors text, HybridWeights weights)
     {

@@ -3,16 +3,17 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Samples.Rag.Search;
 
-/// <summary>All that the embedding model can say of texts.</summary>
+/// <summary>Computes all kinds of vectors that the embedding model supports.</summary>
 internal sealed class TextEmbedder(IEmbeddingGenerator<string, Embedding<float>> generator)
 {
-    // Enough that the engine fills its steps; the vectors of more would only wait in memory.
+    // Enough to fill the engine's steps; the vectors of more texts would only occupy memory.
     private const int TextsAtOnce = 64;
 
-    /// <summary>The engine behind the generator: its tokenizer, name and kinds.</summary>
+    /// <summary>The engine behind the generator, with its tokenizer, name and supported kinds.</summary>
     public EmbeddingEngine Engine => generator.GetService<EmbeddingEngine>() ?? throw new InvalidOperationException("The embedding model is not loaded yet; start the host first.");
 
-    /// <summary>Vectors of texts, in their order. A text beyond the model's limit is refused, or cut at its end.</summary>
+    /// <summary>The vectors of texts, in their order. A text beyond the model's limit is refused or, with <c>truncate</c>, cut at its
+    /// end.</summary>
     public async Task<IReadOnlyList<TextVectors>> EmbedAsync(IReadOnlyList<string> texts, CancellationToken cancellationToken, bool truncate = false)
     {
         var options = new EmbeddingGenerationOptions { RawRepresentationFactory = _ => new LocalLlmEmbeddingOptions { Kinds = Engine.Kinds, Truncate = truncate } };

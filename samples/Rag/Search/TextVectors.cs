@@ -1,9 +1,9 @@
 namespace LocalLlm.Samples.Rag.Search;
 
-/// <summary>What search compares of a text, as a store keeps it. What the embedding model does not make is empty.</summary>
+/// <summary>The vectors of a text, as a store keeps them. A kind that the embedding model does not support is empty.</summary>
 /// <param name="Dense">One vector for the whole text.</param>
-/// <param name="SparseTokens">Ids of its tokens, rising.</param>
-/// <param name="SparseWeights">The weight of each.</param>
+/// <param name="SparseTokens">The ids of its tokens, ascending.</param>
+/// <param name="SparseWeights">The weight of each token.</param>
 /// <param name="TokenVectors">One vector for each token.</param>
 internal sealed record TextVectors(float[] Dense, int[] SparseTokens, float[] SparseWeights, float[][] TokenVectors)
 {
@@ -13,7 +13,7 @@ internal sealed record TextVectors(float[] Dense, int[] SparseTokens, float[] Sp
     /// <summary>The sparse score of the text with itself.</summary>
     public double SparseSelf => _sparseSelf ??= SparseWeights.Sum(weight => (double)weight * weight);
 
-    /// <summary>The same as the engine compares it.</summary>
+    /// <summary>The same vectors in the form that the engine compares.</summary>
     public TextEmbedding Embedding => _embedding ??= new()
     {
         Dense = Dense,

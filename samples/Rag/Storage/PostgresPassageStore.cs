@@ -8,8 +8,7 @@ using Pgvector;
 namespace LocalLlm.Samples.Rag.Storage;
 
 /// <summary>
-/// PostgreSQL with the extension vector (pgvector). Its dense search is exact too; see the README for an index where there are millions of
-/// passages.
+/// PostgreSQL with the extension vector (pgvector). Its dense search is exact too; the README describes an index for millions of passages.
 /// </summary>
 internal sealed class PostgresPassageStore : SqlPassageStore, IAsyncDisposable
 {
@@ -68,7 +67,7 @@ internal sealed class PostgresPassageStore : SqlPassageStore, IAsyncDisposable
         await using var connection = (NpgsqlConnection)await ConnectAsync(cancellationToken);
         await RefuseForeignAsync(connection, cancellationToken);
         await using var command = connection.CreateCommand();
-        // Two that start at once would both try to make the same things.
+        // Two processes that start at once would both try to create the same objects.
         command.CommandText = $"SELECT pg_advisory_lock(hashtext('{_schema}')); CREATE SCHEMA IF NOT EXISTS {_schema}; CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public; SELECT pg_advisory_unlock(hashtext('{_schema}'))";
         try
         {
@@ -79,7 +78,7 @@ internal sealed class PostgresPassageStore : SqlPassageStore, IAsyncDisposable
             throw new RagException($"PostgreSQL refuses the schema '{_schema}' or the extension vector: {failure.MessageText}. Install pgvector on the server, and let an administrator run CREATE EXTENSION vector.", failure);
         }
 
-        // The type vector is known to a connection only once the extension is there.
+        // A connection knows the type vector only after the extension exists.
         await connection.ReloadTypesAsync(cancellationToken);
     }
 

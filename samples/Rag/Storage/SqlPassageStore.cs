@@ -9,14 +9,14 @@ namespace LocalLlm.Samples.Rag.Storage;
 
 /// <summary>
 /// A store in a relational database: documents → passages → entries (a passage's own text, and each of its questions), and for each token
-/// the entries that have it. SQLite and PostgreSQL differ in their types and in how dense vectors are compared.
+/// the entries that have it. SQLite and PostgreSQL differ in their types and in how they compare dense vectors.
 /// </summary>
 internal abstract class SqlPassageStore : IPassageStore
 {
-    // Rises when the tables change.
+    // Increases when the tables change.
     private const int LayoutVersion = 2;
 
-    /// <summary>The statements that make the tables where they are not there.</summary>
+    /// <summary>The statements that create the tables if they do not exist.</summary>
     protected abstract string CreateTables(int dimensions);
 
     /// <summary>The best similarity of a passage's entries to @dense, for ORDER BY, best first.</summary>
@@ -28,10 +28,10 @@ internal abstract class SqlPassageStore : IPassageStore
     /// <inheritdoc/>
     public abstract string Place { get; }
 
-    /// <summary>One row: how many tables (and other things) there are, and whether one is ours.</summary>
+    /// <summary>A query for one row: how many tables and other objects exist, and whether one is ours.</summary>
     protected abstract string Inventory { get; }
 
-    /// <summary>What must be there before the tables.</summary>
+    /// <summary>Creates what the tables depend on.</summary>
     protected virtual Task PrepareAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     protected abstract Task<DbConnection> ConnectAsync(CancellationToken cancellationToken);
@@ -141,7 +141,7 @@ internal abstract class SqlPassageStore : IPassageStore
         return ids.Count == 0 ? [] : await ReadAsync(connection, ids, cancellationToken);
     });
 
-    /// <summary>Refuses what somebody else keeps there, before anything is written.</summary>
+    /// <summary>Refuses a database of another program, before anything is written.</summary>
     protected async Task RefuseForeignAsync(DbConnection connection, CancellationToken cancellationToken)
     {
         await using var command = Command(connection, Inventory);
@@ -151,7 +151,7 @@ internal abstract class SqlPassageStore : IPassageStore
             throw new RagException($"{Place} holds another program's tables, and no store of this one; nothing was changed. Name another store (--store).");
     }
 
-    /// <summary>A database fails in many ways (a full disk, a lock that somebody holds): all are reported alike.</summary>
+    /// <summary>Reports all of a database's failures (a full disk, a lock that another process holds) in the same way.</summary>
     private async Task<T> GuardedAsync<T>(Func<Task<T>> action)
     {
         try
@@ -217,7 +217,7 @@ internal abstract class SqlPassageStore : IPassageStore
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
-    // Microsoft.Data.Sqlite asks that a command names the transaction that is open; its CreateCommand does so.
+    // Microsoft.Data.Sqlite requires that a command names the open transaction; its connection's CreateCommand does that.
     private static DbCommand Command(DbConnection connection, string sql, params (string Name, object? Value)[] parameters)
     {
         var command = connection.CreateCommand();

@@ -8,8 +8,8 @@ using Microsoft.Extensions.Options;
 namespace LocalLlm.Samples.Rag.Storage;
 
 /// <summary>
-/// One file. Dense vectors are compared by a function of this process that SQLite calls for each: exact, and 100,000 vectors of 1,024
-/// numbers take a third of a second.
+/// A store in one file. SQLite calls a function of this process to compare each dense vector: the search is exact, and 100,000 vectors of
+/// 1,024 numbers take a third of a second.
 /// </summary>
 internal sealed class SqlitePassageStore(IOptions<RagOptions> options) : SqlPassageStore
 {
@@ -60,7 +60,7 @@ internal sealed class SqlitePassageStore(IOptions<RagOptions> options) : SqlPass
     {
         if (!File.Exists(_path))
             return;
-        // Looking must not write: not even what a journal beside the file would bring about.
+        // The check must write nothing, not even what a journal beside the file would cause.
         await using var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = _path, Mode = SqliteOpenMode.ReadOnly, Pooling = false }.ConnectionString);
         await connection.OpenAsync(cancellationToken);
         await RefuseForeignAsync(connection, cancellationToken);

@@ -3,7 +3,7 @@ using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Storage;
 
-/// <summary>Arrays as bytes, little-endian as all machines that the engine runs on.</summary>
+/// <summary>Converts arrays to bytes, little-endian like all machines that the engine runs on.</summary>
 internal static class VectorBytes
 {
     public static byte[] Of<T>(T[] values)

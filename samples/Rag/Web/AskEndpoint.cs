@@ -9,8 +9,8 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Samples.Rag.Web;
 
 /// <summary>
-/// <c>POST /api/ask {"question": "…"}</c>: server-sent events <c>found</c>, <c>thought</c>, <c>text</c>, and at the end <c>done</c> or
-/// <c>error</c>. A client that leaves ends the answer in the engine.
+/// <c>POST /api/ask {"question": "…"}</c> sends server-sent events <c>found</c>, <c>thought</c>, <c>text</c>, and at the end <c>done</c> or
+/// <c>error</c>. If the client disconnects, the engine stops generating.
 /// </summary>
 internal static partial class AskEndpoint
 {
@@ -46,12 +46,12 @@ internal static partial class AskEndpoint
         }
     });
 
-    /// <exception cref="RagException">The body is not what it must be.</exception>
+    /// <exception cref="RagException">The body is not JSON with a valid question.</exception>
     private static async Task<string> QuestionOfAsync(HttpContext context)
     {
         if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
             limit.MaxRequestBodySize = MaxBodyBytes;
-        // A page of another site cannot send JSON without asking first, even where its browser tells no origin.
+        // A page of another site cannot send JSON without a preflight request, even if its browser sends no origin.
         if (!context.Request.HasJsonContentType())
             throw new RagException($"the content type is '{context.Request.ContentType}'; send application/json");
         try
@@ -84,7 +84,7 @@ internal static partial class AskEndpoint
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
-            // Nobody listens any more.
+            // The client has disconnected.
         }
         catch (Exception failure) when (failure is RagException or EngineException)
         {
@@ -99,7 +99,7 @@ internal static partial class AskEndpoint
 
     private static async Task WriteAsync(HttpContext context, (string Name, object Data) happened)
     {
-        // JSON escapes line feeds, so an event's data is one line whatever it holds.
+        // JSON escapes line feeds, so an event's data is always one line.
         await context.Response.WriteAsync($"event: {happened.Name}\ndata: {JsonSerializer.Serialize(happened.Data, JsonSerializerOptions.Web)}\n\n", context.RequestAborted);
         await context.Response.Body.FlushAsync(context.RequestAborted);
     }

@@ -1,7 +1,7 @@
 namespace LocalLlm.Samples.Rag.Web;
 
 /// <summary>
-/// How many questions are answered at once: each holds memory of the engine, and who waits behind too many would rather know.
+/// Limits how many questions are answered at once: each holds memory of the engine, and a refusal helps a user more than a long wait.
 /// </summary>
 internal sealed class AskGate
 {
@@ -9,7 +9,7 @@ internal sealed class AskGate
 
     private int _inside;
 
-    /// <summary>Whether there was a place; it is kept until <see cref="Leave"/>.</summary>
+    /// <summary>Whether there was a place; the caller keeps it until <see cref="Leave"/>.</summary>
     public bool TryEnter()
     {
         if (Interlocked.Increment(ref _inside) <= MaxAtOnce)

@@ -5,10 +5,10 @@ using Microsoft.AspNetCore.Routing;
 
 namespace LocalLlm.Samples.Rag.Web;
 
-/// <summary>The page's three files, out of the assembly.</summary>
+/// <summary>The page's three files, embedded in the assembly.</summary>
 internal static class PageFiles
 {
-    // Nothing from elsewhere, nothing inline: what a document smuggles into the page could do nothing.
+    // Nothing from other sites, nothing inline: even markup that a document smuggled into the page could do nothing.
     private const string Policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
     public static void MapPage(this IEndpointRouteBuilder routes)

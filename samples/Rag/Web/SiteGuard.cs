@@ -5,9 +5,9 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Samples.Rag.Web;
 
 /// <summary>
-/// Keeps pages of other sites out. Without access control the browser is the only guard: a name of another site that is made to lead here
-/// (DNS rebinding) would get around it, so only the names of this server are answered; and questions that a page of another site sends are
-/// refused.
+/// Keeps pages of other sites out. The server has no access control, so the browser is the only guard. DNS rebinding would bypass it, by
+/// making another site's name lead to this server; so only requests to the server's own names are answered. Questions that a page of
+/// another site sends are refused.
 /// </summary>
 internal static class SiteGuard
 {
@@ -31,7 +31,7 @@ internal static class SiteGuard
     }
 
     /// <summary>
-    /// A server at all addresses is asked under any of them: an address, unlike a name, cannot be made to lead elsewhere.
+    /// A server that listens on all addresses answers under any address: unlike a name, an address cannot be made to lead elsewhere.
     /// </summary>
     internal static bool IsOwn(string host, IPAddress address)
     {
@@ -42,7 +42,7 @@ internal static class SiteGuard
         return asked.Equals(IPAddress.Loopback) || asked.Equals(IPAddress.IPv6Loopback) || asked.Equals(address) || address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any);
     }
 
-    // By host and port alone: before a proxy the scheme may be another.
+    // By host and port alone: behind a proxy the scheme may differ.
     private static bool IsSame(string origin, HostString host) =>
         Uri.TryCreate(origin, UriKind.Absolute, out var site) && string.Equals(site.Authority, host.Value, StringComparison.OrdinalIgnoreCase);
 }

@@ -18,16 +18,16 @@ internal static class WebApp
 {
     /// <param name="configuration">All settings.</param>
     /// <param name="address">Where to listen.</param>
-    /// <param name="port">0: any that is free.</param>
-    /// <param name="log">Told what was ingested.</param>
+    /// <param name="port">0: any free port.</param>
+    /// <param name="log">Receives the report of what was ingested.</param>
     public static WebApplication Create(IConfiguration configuration, IPAddress address, int port, TextWriter log)
     {
         var builder = WebApplication.CreateEmptyBuilder(new());
         builder.Services.AddRag(configuration, log: log);
-        // Started in this order, and the server after them: models, documents, and then whoever asks.
+        // Started in this order: models, documents, then the server.
         builder.Services.AddHostedService<IngestAtStart>();
         builder.Services.AddSingleton<AskGate>().AddRoutingCore();
-        // The program reports once what fails at the start.
+        // A failure at the start is reported only once, by the program.
         builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(address, port));
         var app = builder.Build();

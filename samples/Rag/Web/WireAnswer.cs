@@ -3,7 +3,7 @@ using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Web;
 
-/// <summary>What the page gets, in the names of its JSON.</summary>
+/// <summary>The data that the page receives, with the names of its JSON.</summary>
 internal static class WireAnswer
 {
     /// <summary>An event's name and its data.</summary>
@@ -35,17 +35,17 @@ internal static class WireAnswer
 }
 
 /// <summary>A passage found.</summary>
-/// <param name="Place">Its document, pages or lines, and headings.</param>
+/// <param name="Place">Its document, its pages or lines, and its headings.</param>
 /// <param name="Text">The whole passage.</param>
 /// <param name="Score">How well it fits the question.</param>
-/// <param name="Question">The question by which it was found; null: its own text.</param>
-/// <param name="Sources">What the model was shown of it.</param>
+/// <param name="Question">The question by which the passage was found; null: its own text was found.</param>
+/// <param name="Sources">The parts of it that the model was shown.</param>
 internal sealed record WirePassage(string Place, string Text, double Score, string? Question, IReadOnlyList<WireSource> Sources);
 
 /// <param name="Number">From 1.</param>
-/// <param name="Place">Its document, the pages or lines on which this very text stands, and its headings.</param>
+/// <param name="Place">The document, the pages or lines of exactly this text, and its headings.</param>
 /// <param name="Text">What the model was shown.</param>
-/// <param name="Start">Where it begins in the passage, in UTF-16 code units as JavaScript counts.</param>
+/// <param name="Start">Where the text begins in the passage, in UTF-16 code units, as JavaScript counts.</param>
 internal sealed record WireSource(int Number, string Place, string Text, int Start);
 
 internal sealed record WireDone(string Text, string State, IReadOnlyList<int> Cited, IReadOnlyList<string> Notes, IReadOnlyList<WirePassage> Passages);

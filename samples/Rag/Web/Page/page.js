@@ -1,4 +1,4 @@
-// What documents and models say is put into the page as text only, never as markup.
+// Text of documents and models is inserted into the page only as text, never as markup.
 const $ = id => document.getElementById(id);
 const element = (name, text = '', className = '') => Object.assign(document.createElement(name), { textContent: text, className });
 
@@ -36,14 +36,14 @@ async function ask(question) {
   }
 }
 
-// What is wrong in the server's words; a proxy's page or an empty body says nothing, so the status does.
+// The server's own error message; a proxy's page or an empty body has none, so the status is shown instead.
 async function errorOf(response) {
   try {
     const { error } = JSON.parse(await response.text());
     if (typeof error === 'string' && error)
       return error;
   } catch {
-    // No JSON.
+    // Not JSON.
   }
   return `The server answers with status ${[response.status, response.statusText].filter(Boolean).join(' ')}.`;
 }
@@ -63,7 +63,7 @@ const show = {
       const number = Number(/^\[(\d+)\]$/.exec(part)?.[1]);
       return cited.includes(number) ? Object.assign(element('a', part), { href: `#source-${number}` }) : part;
     }));
-    // Where each cited text itself stands: a passage may reach over several pages.
+    // The place of each cited text itself: a passage may span several pages.
     const sources = passages.flatMap(passage => passage.sources).filter(source => cited.includes(source.number)).sort((a, b) => a.number - b.number);
     $('sources').replaceChildren(...sources.map(source => element('li', `[${source.number}] ${source.place}`)));
     $('sources').hidden = sources.length === 0;
@@ -91,12 +91,12 @@ function showPassages(passages, cited) {
   }));
 }
 
-// The passage's text, with the number before each part that the model was shown, and what is cited marked.
+// The passage's text, with a number before each part that the model was shown, and with cited parts marked.
 function marked(passage, cited) {
   const parts = [];
   let end = 0;
   for (const { number, text, start } of passage.sources.filter(source => source.start !== null).sort((a, b) => a.start - b.start)) {
-    // A source inside of another has its number, and no mark of its own.
+    // A source inside another one gets its number but no mark of its own.
     const [from, to] = [Math.max(start, end), Math.max(start + text.length, end)];
     parts.push(passage.text.slice(end, from), Object.assign(element('span', `[${number}] `, 'number'), { id: `source-${number}` }));
     const own = passage.text.slice(from, to);
@@ -133,10 +133,10 @@ function failed(message) {
   $('answer').textContent = message;
 }
 
-// Server-sent events of a body: a name, and data in JSON on one line.
+// Reads the server-sent events of a body: a name, and data as JSON on one line.
 async function* events(body) {
   let buffer = '';
-  // By a reader: not every browser iterates over streams.
+  // Uses a reader, because not every browser can iterate over streams.
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (let piece; !(piece = await reader.read()).done;) {
@@ -148,7 +148,7 @@ async function* events(body) {
       }
     }
   } finally {
-    // Who stops reading ends the answer.
+    // Cancelling the body ends the answer.
     reader.cancel().catch(() => {});
   }
 }
@@ -161,7 +161,7 @@ try {
   const passages = status.documents.reduce((sum, document) => sum + document.passages, 0);
   $('status').textContent = `${status.documents.length} documents, ${passages} passages · ${status.model} · ${status.embeddingModel}`;
 } catch (failure) {
-  // What fetch itself throws is told in a browser's words, which differ.
+  // Messages of fetch itself differ between browsers.
   $('status').textContent = failure instanceof TypeError ? 'The server does not answer.' : failure.message;
 }
 $('question').focus();
