@@ -1,6 +1,6 @@
 namespace LocalLlm.Samples.Rag.Tests;
 
-/// <summary>Texts with all that makes sentences hard.</summary>
+/// <summary>Random texts with everything that makes it hard to find sentences.</summary>
 internal static class RandomText
 {
     private static readonly string[] s_pieces =

@@ -18,7 +18,7 @@ public sealed class ShippedRag : IAsyncLifetime
 
     internal IngestReport Report { get; private set; } = null!;
 
-    /// <summary>A store that has the shipped documents already.</summary>
+    /// <summary>The file of a store that already has the shipped documents.</summary>
     internal string StorePath => _folder["shipped.db"];
 
     public async ValueTask InitializeAsync()
@@ -37,7 +37,7 @@ public sealed class ShippedRag : IAsyncLifetime
     internal T Get<T>()
         where T : notnull => Services.GetRequiredService<T>();
 
-    /// <summary>A service made with other settings, over the same models.</summary>
+    /// <summary>Creates a service with changed settings over the same models.</summary>
     internal T With<T>(Action<RagOptions> change, params object[] others)
         where T : class
     {

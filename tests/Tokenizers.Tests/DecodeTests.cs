@@ -133,7 +133,7 @@ public class DecodeTests
     private static string ByBytes(Tokenizer tokenizer, int[] ids) =>
         Encoding.UTF8.GetString([.. ids.SelectMany(id => tokenizer.IdToBytes(id).ToArray())]);
 
-    // Replace ▁ by a space, bytes in runs, all of a run or none of it, then one leading space less.
+    // SentencePiece's rule: replace ▁ by a space, decode each run of byte tokens as a whole or not at all, then remove one leading space.
     private static string BySentencePiece(Tokenizer tokenizer, int[] ids)
     {
         var parts = new List<string>();
@@ -160,7 +160,7 @@ public class DecodeTests
         return all.StartsWith(' ') ? all[1..] : all;
     }
 
-    /// <summary>Random ids; byte tokens in a row make characters that are cut and invalid sequences.</summary>
+    /// <summary>Random ids; successive byte tokens form incomplete characters and invalid sequences.</summary>
     private sealed class IdSource(Tokenizer tokenizer)
     {
         private readonly int[] _bytes = [.. Enumerable.Range(0, tokenizer.VocabularySize).Where(id => tokenizer.IdToBytes(id) is [>= 0x80])];

@@ -115,7 +115,7 @@ public class EncodeTests
         {
             var watch = System.Diagnostics.Stopwatch.StartNew();
             var ids = tokenizer.Encode(text, addSpecialTokens: false);
-            // A tenth of a second when optimised.
+            // An optimised build takes a tenth of a second.
             Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5), $"{watch.Elapsed}");
             Assert.Equal(text, tokenizer.Decode(ids));
         }

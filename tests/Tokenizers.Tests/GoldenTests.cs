@@ -4,11 +4,11 @@ using Xunit;
 
 namespace LocalLlm.Tokenizers.Tests;
 
-/// <summary>Ids and texts against those of Hugging Face's own tokenizers.</summary>
+/// <summary>Compares ids and texts with those of Hugging Face's own tokenizers.</summary>
 public class GoldenTests
 {
-    // Texts in which the port reorders or composes marks across a whole text, where the original looks at one short grapheme
-    // cluster at a time (Arabic shadda with kasra; U+1E9B U+0323). The original's ids are ours.
+    // Texts whose marks the port reorders or composes across the whole text, while the original looks at one short grapheme
+    // cluster at a time (Arabic shadda with kasra; U+1E9B U+0323). Our ids are the original's.
     private static readonly int[] NormalizedOtherwiseByThePort = [261, 651];
 
     [Theory]

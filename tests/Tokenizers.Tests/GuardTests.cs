@@ -36,7 +36,7 @@ public class GuardTests
             .Append(Guard.ToString()).ToArray();
         for (var round = 0; round < 300 * TokenizerFolders.FuzzFactor; round++)
         {
-            // Guards in the text itself are removed like ours.
+            // Guard characters in the text itself are removed, like the inserted ones.
             var text = RandomText.Next(random, fragments);
             AssertPlain(tokenizer, text.Replace(Guard.ToString(), "", StringComparison.Ordinal),
                 tokenizer.Encode(tokenizer.GuardText(text, Guard), addSpecialTokens: false, Guard));
@@ -60,7 +60,7 @@ public class GuardTests
             var inner = random.Next(3) switch { 0 => other[cut..end], 1 => other[cut..], _ => RandomText.Next(random, [other, other[..cut]]) };
             var prompt = first + other[..cut] + tokenizer.GuardText(inner, Guard) + other[Math.Min(end, other.Length)..] + second;
             var expected = new List<int> { tokenizer.TokenToId(first)!.Value, tokenizer.TokenToId(second)!.Value };
-            // The trusted rest behind may be a token's text by itself.
+            // Skips cases in which the trusted text around the untrusted text contains a token by itself.
             var rest = other[Math.Min(end, other.Length)..];
             if (inner.Length == 0 || tokens.Any(token => (other[..cut] + "\0" + rest).Contains(token, StringComparison.Ordinal)))
                 continue;
@@ -101,7 +101,7 @@ public class GuardTests
     [InlineData("<e\u0301>")]
     [InlineData("<é>")]
     [InlineData("x e\u0301 y")]
-    [InlineData("\u1E14\u0301")] // decomposes and composes anew
+    [InlineData("\u1E14\u0301")] // decomposes and composes differently
     [InlineData("a\u0300\u0301b")]
     [InlineData("a ▁b")]
     [InlineData("a b")]
@@ -124,7 +124,7 @@ public class GuardTests
                 json["model"]!["merges"] = new JsonArray("t h", "th e");
                 json["added_tokens"] = new JsonArray([.. tokens.Select((token, i) => TemporaryTokenizer.Added(200 + i, token, normalized: true))]);
             });
-            // A token whose single character is a character of the text cannot be anything else: here such become unknown.
+            // A character that is an added token has no other id here, so in guarded text it becomes unknown.
             var tokenizer = folder.Load();
             var guarded = tokenizer.GuardText(text, Guard);
             Assert.DoesNotContain(tokenizer.Encode(guarded, guard: Guard), tokenizer.IsAdded);
@@ -151,7 +151,7 @@ public class GuardTests
             Assert.Equal("th·e", TemporaryTokenizer.Show(tokenizer, tokenizer.GuardText("the", Guard), Guard));
             Assert.Equal("<·u·n·k·>·<unk>", TemporaryTokenizer.Show(tokenizer, tokenizer.GuardText("<unk>☃", Guard), Guard));
             Assert.Equal("th·e·z", TemporaryTokenizer.Show(tokenizer, $"t{Guard}hez", Guard));
-            // A longer token that is made by way of a forbidden one is no forbidden one.
+            // A longer token is allowed, even though its merges pass through a forbidden token.
             Assert.Equal("thex", TemporaryTokenizer.Show(tokenizer, tokenizer.GuardText("thex", Guard), Guard));
         }
     }
@@ -187,7 +187,7 @@ public class GuardTests
         var expected = CodePoints.ReplaceLoneSurrogates(text);
         if (tokenizer.Decode(tokenizer.Encode("e\u0301", addSpecialTokens: false)) == "é")
             expected = string.Join('\uFFFE', expected.Split('\uFFFE').Select(part => part.Normalize()));
-        // Sentence pieces write a space and the mark for one the same way.
+        // SentencePiece tokenizers encode a space and the mark for a space the same way.
         if (tokenizer.Decode(tokenizer.Encode("▁", addSpecialTokens: false)) == " ")
             expected = expected.Replace('▁', ' ');
         Assert.Equal(expected, tokenizer.Decode(ids));

@@ -42,7 +42,7 @@ public class PatternTests
     [InlineData(@"(?>a+b?)a|(a|b)*c|\s*?\S{2}(?!\S)|")]
     public void The_matcher_finds_what_the_platforms_regular_expressions_find(string expression)
     {
-        // Only where both mean the same: the basic plane, and no letter that changes its alphabet with its case.
+        // Compares only where both mean the same: the basic plane, without letters whose other case is in another alphabet.
         var platform = new Regex(expression, RegexOptions.CultureInvariant);
         var ours = new RegexPattern(expression);
         var random = new Random(2);

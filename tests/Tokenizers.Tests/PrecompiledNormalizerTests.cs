@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tokenizers.Tests;
 
-/// <summary>SentencePiece's character map; the expectations are what Hugging Face's tokenizers make of the same map.</summary>
+/// <summary>SentencePiece's character map; the expected texts come from Hugging Face's tokenizers with the same map.</summary>
 public class PrecompiledNormalizerTests
 {
     private static readonly string SomeMap = TemporaryUnigram.CharacterMap(
@@ -16,17 +16,17 @@ public class PrecompiledNormalizerTests
     [InlineData("a\u0001b", "ab")]
     [InlineData("Ａ😀ﷺ", "a:)صلى الله عليه وسلم")]
     [InlineData("e\u0301", "é")]
-    [InlineData("xy", "xy")] // two clusters, of which the map has none
+    [InlineData("xy", "xy")] // two clusters; the map has neither of them
     [InlineData("\r\nb", " b")] // one cluster: it becomes what its beginning becomes
     [InlineData("\r\rb\n", "  b\n")]
     [InlineData("ｱ\u0301", "ア")] // five bytes: one cluster, the accent is lost
     [InlineData("ｱ\u0301\u0301", "ア\u0301\u0301")] // seven bytes: character by character
-    [InlineData("ｱ\u3099", "ア\u3099")] // six
+    [InlineData("ｱ\u3099", "ア\u3099")] // six bytes: character by character
     [InlineData("A\u0301\u0301", "a")]
     [InlineData("A\u0301\u0301\u0301", "a\u0301\u0301\u0301")]
     [InlineData("e\u0301\u0301", "é")]
     [InlineData("\u0600²", "\u06002")] // a prepended mark begins the cluster
-    [InlineData("A\0\r\0", "a\0 \0")] // a NUL is never found
+    [InlineData("A\0\r\0", "a\0 \0")] // the map never matches a NUL
     [InlineData("²\u200D²", "22")]
     public void A_short_cluster_becomes_what_the_map_has_for_its_beginning(string text, string expected) =>
         Assert.Equal(expected, Read(SomeMap).Normalize(text));
@@ -53,7 +53,7 @@ public class PrecompiledNormalizerTests
             var bytes = good[..(random.Next(4) == 0 ? random.Next(good.Length) : good.Length)];
             for (var i = random.Next(8); i > 0 && bytes.Length > 0; i--)
             {
-                // Most of the map is empty: aim at units that are in use.
+                // Most of the map is empty, so change only units that are in use.
                 var at = random.Next(bytes.Length);
                 while (at < bytes.Length - 1 && bytes[at] == 0)
                     at++;

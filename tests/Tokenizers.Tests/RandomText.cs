@@ -3,7 +3,7 @@ using System.Text;
 namespace LocalLlm.Tokenizers.Tests;
 
 /// <summary>
-/// Strings that hurt tokenizers: many scripts, combining marks, supplementary planes, spaces and line breaks of all kinds.
+/// Strings that are hard for tokenizers: many scripts, combining marks, supplementary planes, spaces and line breaks of all kinds.
 /// </summary>
 internal static class RandomText
 {

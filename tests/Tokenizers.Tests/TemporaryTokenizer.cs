@@ -64,7 +64,7 @@ internal sealed class TemporaryTokenizer : IDisposable
 
     public static JsonObject Parse(string json) => (JsonObject)JsonNode.Parse(json)!;
 
-    /// <summary>The tokens' texts in the vocabulary, joined by blanks' stand-in <c>·</c>.</summary>
+    /// <summary>Encodes a text and returns the tokens' texts in the vocabulary, joined by <c>·</c>.</summary>
     public static string Show(Tokenizer tokenizer, string text, char? guard = null) =>
         string.Join('·', tokenizer.Encode(text, guard: guard).Select(tokenizer.IdToToken));
 

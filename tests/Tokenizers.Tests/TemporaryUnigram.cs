@@ -7,8 +7,8 @@ namespace LocalLlm.Tokenizers.Tests;
 internal static class TemporaryUnigram
 {
     /// <summary>
-    /// Control pieces as XLM-RoBERTa has them (ids 0 to 3, the unknown one last), some letters, some words. No piece has
-    /// the characters <c>☃</c>, <c>☄</c> or any capital letter but <c>X</c>.
+    /// XLM-RoBERTa's control pieces (ids 0 to 3, the unknown one last), some letters and some words. No piece contains <c>☃</c>,
+    /// <c>☄</c> or any capital letter but <c>X</c>.
     /// </summary>
     public static readonly (string Piece, double Score)[] Pieces =
     [
@@ -29,7 +29,7 @@ internal static class TemporaryUnigram
     public static JsonArray Vocabulary(IEnumerable<(string Piece, double Score)> pieces) =>
         new([.. pieces.Select(p => new JsonArray(p.Piece, p.Score))]);
 
-    /// <summary>A <c>precompiled_charsmap</c> made of the texts' replacements.</summary>
+    /// <summary>A <c>precompiled_charsmap</c> with these replacements.</summary>
     public static string CharacterMap(params (string From, string To)[] entries)
     {
         var texts = new List<byte>();
@@ -48,7 +48,7 @@ internal static class TemporaryUnigram
     public static string Map(uint[] units, IEnumerable<byte> texts, uint? size = null) => Convert.ToBase64String(
         [.. BitConverter.GetBytes(size ?? 4 * (uint)units.Length), .. units.SelectMany(BitConverter.GetBytes), .. texts]);
 
-    // Each node gets a block of its own: wasteful and plainly right.
+    // Each node gets its own block: wasteful, but simple and correct.
     private static void Place(uint[] units, int unit, List<(byte[] Key, int Value)> keys, int depth, Counter? blocks = null)
     {
         blocks ??= new Counter();

@@ -16,7 +16,7 @@ internal static class TokenizerFolders
 
     public static readonly string[] UnigramFamilies = ["bge-m3", "tiny-m3"];
 
-    /// <summary>The tokenizer of a family; skips the calling test where its files are absent.</summary>
+    /// <summary>The tokenizer of a family; skips the calling test if its files are absent.</summary>
     public static Tokenizer Load(string family)
     {
         var folder = Folder(family);
@@ -35,7 +35,7 @@ internal static class TokenizerFolders
 
     public static TheoryData<string> Unigrams => [.. UnigramFamilies];
 
-    /// <summary>How many times the usual number of random cases to run.</summary>
+    /// <summary>The factor by which tests multiply their usual number of random cases.</summary>
     public static int FuzzFactor =>
         int.TryParse(Environment.GetEnvironmentVariable("LOCALLLM_FUZZ"), out var factor) && factor > 0 ? factor : 1;
 }

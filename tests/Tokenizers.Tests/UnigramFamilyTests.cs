@@ -29,7 +29,7 @@ public class UnigramFamilyTests
         var tokenizer = TokenizerFolders.Load(family);
         var mask = tokenizer.VocabularySize - 1;
         Assert.Equal([0, 2], tokenizer.Encode(""));
-        Assert.Equal([0, mask, 2], tokenizer.Encode("  <mask>")); // the mask takes the space before it along
+        Assert.Equal([0, mask, 2], tokenizer.Encode("  <mask>")); // the mask token includes the space before it
         Assert.Equal([0, 2, 1, 3, 2], tokenizer.Encode("</s><pad><unk>"));
     }
 
@@ -84,7 +84,7 @@ public class UnigramFamilyTests
         var json = JsonNode.Parse(File.ReadAllBytes(Path.Combine(TokenizerFolders.Folder("tiny-m3"), "tokenizer.json")))!;
         json["added_tokens"] = new JsonArray();
         foreach (var id in new[] { 0, 1, 2, 3, 5999 })
-            json["model"]!["vocab"]![id]![0] = $"\U000F0000{id}"; // nothing that the texts hold
+            json["model"]!["vocab"]![id]![0] = $"\U000F0000{id}"; // a character that the texts do not contain
         using var folder = new TemporaryTokenizer();
         folder.Write(JsonSerializer.SerializeToUtf8Bytes(json));
         var plain = folder.Load();

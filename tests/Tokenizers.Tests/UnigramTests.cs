@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tokenizers.Tests;
 
-/// <summary>The Unigram model, with a vocabulary of its own; the expectations are what Hugging Face's tokenizers give.</summary>
+/// <summary>The Unigram model with a vocabulary of the tests; the expected tokens come from Hugging Face's tokenizers.</summary>
 public class UnigramTests
 {
     private const char Guard = '\uFDD0';
@@ -15,7 +15,7 @@ public class UnigramTests
     [InlineData(" ", "▁")]
     [InlineData("abc", "▁abc")]
     [InlineData("c abc", "▁·c·▁abc")]
-    [InlineData("cabc", "▁·c·abc")] // worth as much as ab + c and a + bc: of equal paths the one with the longest last piece
+    [InlineData("cabc", "▁·c·abc")] // abc scores as much as ab + c and a + bc; of equal paths, the one with the longest last piece wins
     [InlineData("cabbc", "▁·c·ab·bc")]
     [InlineData("X☃☄X", "▁·X·<unk>·X")]
     [InlineData("☃ ☃", "▁·<unk>·▁·<unk>")]
@@ -40,7 +40,7 @@ public class UnigramTests
     [Fact]
     public void Unknown_text_that_is_a_piece_as_a_whole_is_that_piece()
     {
-        // Where every score is far above zero, two unknown characters are worth more than one piece.
+        // With every score far above zero, two unknown characters score more than one piece.
         using var folder = TemporaryUnigram.Create(json => json["model"]!["vocab"] = TemporaryUnigram.Vocabulary(
             [.. TemporaryUnigram.Pieces.Select(p => (p.Piece, p.Score + 100)), ("☃☄", 95)]));
         Assert.Equal("▁·☃☄·X·<unk>", TemporaryTokenizer.Show(folder.Load(), "☃☄X☃☃"));
@@ -66,7 +66,7 @@ public class UnigramTests
     [InlineData("<s>", "▁·<·s·>")]
     [InlineData("a</s>b", "▁a·<·/·s·>·b")]
     [InlineData("<unk>", "▁·<·u·n·k·>")]
-    [InlineData("＜s＞", "▁·<·s·>")] // full-width: no token, but normalized to one's text
+    [InlineData("＜s＞", "▁·<·s·>")] // full-width: not a token, but normalized to a token's text
     [InlineData("<unk>☃<unk>", "▁·<·u·n·k·>·<unk>·<·u·n·k·>")]
     public void Control_pieces_in_guarded_text_stay_text(string text, string expected)
     {
@@ -109,7 +109,7 @@ public class UnigramTests
             var text = string.Concat(Enumerable.Range(0, random.Next(1, 9)).Select(_ => "abc"[random.Next(3)]));
             var unknown = pieces.Values.Min() - 10;
             var ids = tokenizer.Encode(text);
-            // Fused unknowns hide how many they are; that they came out says only that they were no worse.
+            // Fused unknown tokens hide their number; that the model chose them shows only that they score no worse.
             if (ids.Contains(0))
                 Assert.True(Best(text, pieces, double.NegativeInfinity) <= Best(text, pieces, unknown), text);
             else

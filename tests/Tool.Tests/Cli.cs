@@ -5,10 +5,10 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests;
 
-/// <summary>Runs the program in this process, with everything it talks to replaced.</summary>
+/// <summary>Runs the program in this process with its input, output and environment replaced.</summary>
 internal static class Cli
 {
-    /// <summary>What came of a run.</summary>
+    /// <summary>The result of a run.</summary>
     internal sealed record Run(int ExitCode, string Output, string Error)
     {
         /// <summary>Lines of the output, which must end with a line feed.</summary>
@@ -23,7 +23,7 @@ internal static class Cli
 
     public static Task<Run> RunAsync(string input, bool interactive, params string[] args) => RunAsync(new UTF8Encoding(false).GetBytes(input), interactive, args);
 
-    /// <summary>With an environment of its own.</summary>
+    /// <summary>Runs the program with its own environment variables.</summary>
     public static Task<Run> WithVariablesAsync(Func<string, string?> variable, params string[] args) => RunAsync([], interactive: false, args, variable);
 
     private static async Task<Run> RunAsync(byte[] input, bool interactive, string[] args, Func<string, string?>? variable = null)
@@ -55,7 +55,7 @@ internal static class Cli
         Out = new AnsiConsoleOutput(writer),
     });
 
-    // The program closes what it opens; the test reads it afterwards.
+    // The program closes this stream; the test reads the inner one afterwards.
     private sealed class Unclosed(MemoryStream inner) : MemoryStream
     {
         public override void Write(byte[] buffer, int offset, int count) => inner.Write(buffer, offset, count);

@@ -40,7 +40,7 @@ public sealed class DocumentAgentTests(ShippedRag rag)
     public async Task Most_known_questions_are_answered_cited_and_refused_rightly()
     {
         var known = await AnswerCheck.ReadAsync(Path.Combine(TestPaths.Repository, "samples", "Rag", "questions.jsonl"), Token);
-        // Every fourth, for the time that it takes; 'rag eval-answers' asks them all.
+        // Asks only every fourth question, to save time; 'rag eval-answers' asks all of them.
         var answers = await AnswerCheck.RunAsync(rag.Get<DocumentAgent>(), [.. known.Where((_, index) => index % 4 == 0)], atOnce: 16, Token);
         var there = answers.Where(answer => answer.Known.Answer is not null).ToArray();
         Assert.True(there.Count(answer => answer.IsRight && answer.IsRightlyCited) >= 0.9 * there.Length, string.Join('\n', there.Where(answer => !answer.IsRight).Select(answer => answer.Known.Question)));
@@ -72,7 +72,7 @@ public sealed class DocumentAgentTests(ShippedRag rag)
             options.Search.SentenceCheck = SentenceCheck.Score;
         });
         var events = await EventsAsync(agent, Question);
-        // What a model of this size looks for, and makes of it, is not to be relied on; that it searched is.
+        // A model of this size searches, but neither its query nor its conclusion is reliable, so only the search is checked.
         Assert.Contains(events, happened => happened is AnswerEvent.Found);
         Assert.NotEmpty(Assert.IsType<AnswerEvent.Done>(events[^1]).Answer.Sources);
     }

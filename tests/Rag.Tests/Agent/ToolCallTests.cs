@@ -7,7 +7,8 @@ using Xunit;
 namespace LocalLlm.Samples.Rag.Tests.Agent;
 
 /// <summary>
-/// What a model does that calls tools well, which those in the repository do not: its words are written here, all else is real.
+/// The agent with a model that calls tools well. The models in the repository do not, so the tests write the model's output; everything else
+/// is real.
 /// </summary>
 public sealed class ToolCallTests(ShippedRag rag)
 {
@@ -23,7 +24,7 @@ public sealed class ToolCallTests(ShippedRag rag)
         Assert.Contains("903 watts", answer.Sources[0].Text, StringComparison.Ordinal);
         Assert.Contains("yellow", answer.Sources[1].Text, StringComparison.Ordinal);
         Assert.Contains("[7]", Assert.Single(answer.Notes), StringComparison.Ordinal);
-        // Only the first step must call; what the tool gave is what the model reads.
+        // Only the first step must call the tool; the model reads what the tool returned.
         Assert.Equal([true, false, false, false], model.Asked.Select(asked => asked.Options?.ToolMode is RequiredChatToolMode));
         Assert.StartsWith("[1] ", ResultOf(model.Asked[1]), StringComparison.Ordinal);
         Assert.Equal(ResultOf(model.Asked[1]), ResultOf(model.Asked[2]));
@@ -78,7 +79,7 @@ public sealed class ToolCallTests(ShippedRag rag)
         return answer!;
     }
 
-    /// <summary>Says one thing after the other, and keeps what it was asked.</summary>
+    /// <summary>Returns the given responses in order, and records its requests.</summary>
     private sealed class Spoken(params IList<AIContent>[] steps) : IChatClient
     {
         public List<(IReadOnlyList<ChatMessage> Messages, ChatOptions? Options)> Asked { get; } = [];

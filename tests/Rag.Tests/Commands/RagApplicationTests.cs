@@ -43,10 +43,10 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
         Assert.Contains("What is the speed of the Sigma valve?", parts[5], StringComparison.Ordinal);
         Assert.Contains("'/nonsense' is no command; allowed: /clear, /help, /exit, /quit", parts[5], StringComparison.Ordinal);
         Assert.Contains("forgets the conversation", parts[5], StringComparison.Ordinal);
-        // Nothing is left to carry.
+        // No topic is left to carry over.
         Assert.Contains("Answer: The context does not say.", parts[6], StringComparison.Ordinal);
         Assert.Contains("'its' without naming what it means", parts[6], StringComparison.Ordinal);
-        // What stands behind /exit is not asked any more.
+        // Lines after /exit are not asked.
         Assert.Equal(7, parts.Length);
     }
 

@@ -125,7 +125,7 @@ public sealed class DocumentFolderTests : IDisposable
             Places(await Folder().ReadAsync("a.md", Token)));
         Assert.Equal(["One 4", "Two 4–5", "Three 5–6", "- Four 7", "- Five 8", "他住在北京 11–12", "她也是 12"], Places(await Folder().ReadAsync("b.txt", Token)));
 
-        // Each sentence as a passage, named by its first word.
+        // Makes each sentence a passage and names it by its first word.
         static IEnumerable<string> Places(Rag.Documents.SourceDocument document) => new Chunker(text => text.Count(c => c is '.' or '。') + text.Split('\n').Length - 1, new() { MaxTokens = 1, OverlapTokens = 0, EmbedHeadings = false })
             .Split(document).Select(passage => $"{Name(passage.Text)} {passage.Places!.Described(0, passage.Text.Length).Split(' ')[1]}");
 
@@ -265,7 +265,7 @@ public sealed class DocumentFolderTests : IDisposable
         Assert.Contains("does not exist", failure.Message, StringComparison.Ordinal);
     }
 
-    /// <summary>Lines of pages; those with # are set larger.</summary>
+    /// <summary>Writes a PDF file with these lines on its pages; lines with # get a larger font.</summary>
     private void Pdf(string[][] pages)
     {
         var builder = new PdfDocumentBuilder();

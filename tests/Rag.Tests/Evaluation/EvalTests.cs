@@ -83,7 +83,7 @@ public sealed class EvalTests(ShippedRag rag)
         await PairFile.WriteAsync(path, files, 1, [("p1", new("Q?", "A"))], Token);
         Assert.Equal([("p1", new("Q?", "A"))], await PairFile.ReadAsync(path, files, 1, Token));
         Assert.Contains("has pairs of the first 1 passages, and all passages are asked for; give --qa-limit 1", (await Assert.ThrowsAsync<RagException>(() => PairFile.CheckAsync(path, files, null, Token))).Message, StringComparison.Ordinal);
-        // A limit beyond the collection is none.
+        // A limit that covers the whole collection is no limit.
         await PairFile.WriteAsync(path, files, 2, [("p1", new("Q?", "A"))], Token);
         Assert.Single(await PairFile.ReadAsync(path, files, null, Token));
         Assert.Contains("leave out --qa-limit", (await Assert.ThrowsAsync<RagException>(() => PairFile.CheckAsync(path, files, 1, Token))).Message, StringComparison.Ordinal);
@@ -98,7 +98,7 @@ public sealed class EvalTests(ShippedRag rag)
         Directory.CreateDirectory(folder["sub"]);
         Assert.Contains("is a folder", await MessageAsync(folder["sub"]), StringComparison.Ordinal);
         Assert.Contains("does not exist; make it", await MessageAsync(Path.Combine(folder["none"], "pairs")), StringComparison.Ordinal);
-        // Not even the privileged can write a name of this length.
+        // Not even a privileged user can create a file with such a long name.
         Assert.Contains("which cannot be", await MessageAsync(folder[new string('a', 300)]), StringComparison.Ordinal);
         await PairFile.CheckAsync(folder["pairs"], files, null, Token);
         Assert.Empty(Directory.GetFiles(Path.GetDirectoryName(folder["pairs"])!));

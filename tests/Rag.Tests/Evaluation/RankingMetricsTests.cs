@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Samples.Rag.Tests.Evaluation;
 
-/// <summary>Against values computed by hand.</summary>
+/// <summary>Compares the metrics with values computed by hand.</summary>
 public sealed class RankingMetricsTests
 {
     [Fact]
@@ -43,7 +43,7 @@ public sealed class RankingMetricsTests
         Assert.Equal((ahead, size), (group.Ahead, group.Size));
     }
 
-    /// <summary>Against the mean over every order, counted out.</summary>
+    /// <summary>Compares with the mean over every order, computed one by one.</summary>
     [Fact]
     public void The_mean_over_ties_is_that_over_all_orders()
     {

@@ -28,7 +28,7 @@ public sealed class FreshDocumentsTests : IDisposable
         var agent = host.Services.GetRequiredService<DocumentAgent>();
         Assert.Equal("The price of the Lynx lantern is 38 dollars. [1]", await AskAsync(agent, Price));
 
-        // Of the same size, and at once: the clock of the file system may not have moved.
+        // The same size, written at once: the file system's clock may not have advanced.
         Document("a.md", "The price of the Lynx lantern is 39 dollars.");
         Assert.Equal("The price of the Lynx lantern is 39 dollars. [1]", await AskAsync(agent, Price));
 
@@ -38,7 +38,7 @@ public sealed class FreshDocumentsTests : IDisposable
         File.Move(_folder["documents/a.md"], _folder["documents/z.md"]);
         Assert.Equal("The price of the Lynx lantern is 39 dollars. [1]", await AskAsync(agent, Price));
 
-        // The store keeps what it had of it, but nobody can say that it is still true.
+        // The store keeps the document's old text, but that text may no longer be true.
         File.WriteAllBytes(_folder["documents/z.md"], [0xFF, 0xE4]);
         Assert.Equal(Refusal, await AskAsync(agent, Price));
         Assert.Equal("The color of the Marlin barge is blue. [1]", await AskAsync(agent, "What is the color of the Marlin barge?"));

@@ -77,7 +77,7 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
         var report = await Ingestion().RunAsync(null, Token);
         Assert.Equal([IngestState.Failed, IngestState.Failed, IngestState.Ingested], report.Documents.Select(document => document.State));
         Assert.Contains("not UTF-8", report.Failed[0].Error, StringComparison.Ordinal);
-        // What was read of it before is still there.
+        // The store still has the earlier text of the failed document.
         Assert.Equal(["a.md", "c.md"], (await Store().GetDocumentsAsync(Token)).Select(document => document.Name));
     }
 

@@ -5,14 +5,14 @@ using Xunit;
 
 namespace LocalLlm.Samples.Rag.Tests.Storage;
 
-/// <summary>What every store does.</summary>
+/// <summary>The tests that every store must pass.</summary>
 public abstract class PassageStoreContract
 {
     private static readonly StoredModel s_model = new("model", 2);
 
     private protected static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    /// <summary>A store over the same data as those before it of the same test.</summary>
+    /// <summary>Opens a store over the same data as the earlier stores of the same test.</summary>
     private protected abstract IPassageStore Open();
 
     [Fact]

@@ -35,7 +35,7 @@ public sealed class AskEndpointTests(ShippedRag rag) : IAsyncLifetime
     [Fact]
     public async Task The_page_its_status_answers_refusals_and_a_client_that_leaves()
     {
-        // One server for all: loading the models takes longest.
+        // One server for all checks, because loading the models takes most of the time.
         await PageAsync();
         await StatusAsync();
         await AnswerAsync();
@@ -106,7 +106,7 @@ public sealed class AskEndpointTests(ShippedRag rag) : IAsyncLifetime
         }
     }
 
-    /// <summary>A name that was made to lead here, and a page of elsewhere.</summary>
+    /// <summary>Requests under a foreign host name that resolves to this server, and requests from another site's page.</summary>
     private async Task OtherSitesAsync()
     {
         var port = _client.BaseAddress!.Port;

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.Arguments;
 
-/// <summary>Options of <c>vllm serve</c> that ask for what is done anyway do not stop a start; the others are refused by name, with the
+/// <summary>The program accepts options of <c>vllm serve</c> that request what it does anyway. It refuses the others by name, with the
 /// reason.</summary>
 public sealed class VllmOptionsTests
 {
@@ -52,7 +52,7 @@ public sealed class VllmOptionsTests
     [InlineData("--guided-decoding-backend auto --scheduling-policy fcfs --disable-custom-all-reduce")]
     public async Task What_is_done_anyway_is_accepted(string options)
     {
-        // The port is refused after the command line was understood.
+        // The port is refused only after the command line was parsed.
         var run = await Cli.RunAsync(["serve", TestPaths.TinyR1, "--port", "70000", .. options.Split(' ')]);
         Assert.Equal(2, run.ExitCode);
         Assert.StartsWith("error: --port: 70000 is no port", run.Error, StringComparison.Ordinal);

@@ -154,7 +154,7 @@ public sealed class EmbedTests
         var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "localllm.dll"), command, TestPaths.TinyM3, "--input", "-", .. device]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         using var process = Process.Start(start)!;
         var errors = process.StandardError.ReadToEndAsync(Token);
-        // Lines without an end: nothing but the reader's leaving ends the program.
+        // Writes lines without end, so only the closed output can end the program.
         var writing = WriteAsync();
         Assert.NotNull(await process.StandardOutput.ReadLineAsync(Token));
         process.StandardOutput.Close();

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.Commands;
 
-/// <summary>Files of requests against greedy reference outputs.</summary>
+/// <summary>Runs files of requests and compares the results with greedy reference outputs.</summary>
 public class GoldenGenerationTests
 {
     [Fact]
@@ -49,7 +49,7 @@ public class GoldenGenerationTests
             Assert.Equal(one.Ids("greedy"), line.Ids("token_ids"));
     }
 
-    // Up to the first position where two tokens are nearly as likely; at most 12, for time.
+    // Number of tokens to compare: up to the first position where two tokens are nearly equally likely, and at most 12 to save time.
     private static int Wanted(JsonNode prompt)
     {
         var nearTies = Ids(prompt["near_ties"]!);

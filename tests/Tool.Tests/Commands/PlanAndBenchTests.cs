@@ -68,7 +68,7 @@ public class PlanAndBenchTests
         Assert.Equal(5 / elapsed, report.GetProperty("requests_per_second").GetDouble(), 6);
         Assert.Equal(30 / elapsed, report.GetProperty("output_tokens_per_second").GetDouble(), 6);
         Assert.True(report.GetProperty("steps").GetInt32() >= 6);
-        // A late reader sees two tokens at once: the gap between them may round to nothing.
+        // A late reader sees two tokens at once, so the gap between them may round to zero.
         foreach (var times in new[] { "ttft_ms", "itl_ms", "e2el_ms" })
             Assert.InRange(report.GetProperty(times).GetProperty("p50").GetDouble(), 0, report.GetProperty(times).GetProperty("p99").GetDouble());
     }

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.Commands;
 
-/// <summary>The plans that the guides to several devices show are what the program prints.</summary>
+/// <summary>The guides to several devices show plans exactly as the program prints them.</summary>
 public sealed class PlanGuideTests : IDisposable
 {
     private const string Prompt = "$ localllm ";

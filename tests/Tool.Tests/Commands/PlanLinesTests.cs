@@ -8,12 +8,12 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.Commands;
 
-/// <summary>A command line that a plan prints is one that this program takes, and gives the same plan again.</summary>
+/// <summary>The program accepts every command line that a plan prints, and that line gives the same plan again.</summary>
 public sealed partial class PlanLinesTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
-    // A negative count in a list is refused where the line is parsed.
+    // Leaves out negative counts in a list: parsing the command line already refuses them.
     public static IEnumerable<ITheoryDataRow> Typed() => BadPlans.All().Where(row => row.Data.Item4?.StartsWith('-') != true);
 
     public void Dispose() => _folder.Dispose();
@@ -53,7 +53,7 @@ public sealed partial class PlanLinesTests : IDisposable
     [InlineData("--gpu H100 -tp 2 --num-gpu-blocks-override 2000")]
     [InlineData("--gpu H100 -pp 2 --pipeline-layers 40,24")]
     [InlineData("--gpu L40S,A100-40G -pp 2")]
-    [InlineData("--gpu T4 -pp 6 --max-num-seqs 700")] // tight, with a step that has room for all of them
+    [InlineData("--gpu T4 -pp 6 --max-num-seqs 700")] // tight, with a step that has room for all sequences
     [InlineData("--gpu T4 -pp 5 --max-num-batched-tokens 4")]
     public async Task The_line_of_a_plan_has_all_that_its_memory_depends_on(string options)
     {
@@ -70,7 +70,7 @@ public sealed partial class PlanLinesTests : IDisposable
         Assert.Equal(plan.GetProperty("ranks").ToString(), again.GetProperty("ranks").ToString());
     }
 
-    // Planned with the printed words alone it fits, tight or not, and prints the same line.
+    // Plans again with only the printed words: the plan must fit, tight or not, and print the same line.
     private static async Task<JsonElement> AgainAsync(string line, params string[] cards)
     {
         var words = OtherNodes().Replace(line, "").Split(' ');
@@ -86,7 +86,7 @@ public sealed partial class PlanLinesTests : IDisposable
     [GeneratedRegex(@"\A  [a-z0-9]+ nodes?, [0-9]+ x \S+: (?<line>localllm serve .*)   \(weights of at most .*; (?<tokens>[0-9,]+) tokens of KV cache(, tight)?\)\z")]
     private static partial Regex Offer();
 
-    // Which node it is and where the first one is have to be filled in.
+    // The user has to fill in the node's rank and node 0's address.
     [GeneratedRegex(" --node-rank <[^>]*> --master-addr <[^>]*>")]
     private static partial Regex OtherNodes();
 }

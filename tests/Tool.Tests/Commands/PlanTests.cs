@@ -64,7 +64,7 @@ public sealed class PlanTests : IDisposable
         var json = JsonTest.Parse((await Cli.RunAsync("plan", _folder.Path, "--gpu-memory", size, "-tp", "8", "--json")).Output);
         Assert.Equal(bytes, json.GetProperty("cards")[0].GetProperty("memory_bytes").GetInt64());
         Assert.Equal(8, json.GetProperty("ranks").GetArrayLength());
-        // No bandwidth, no times.
+        // Without the card's bandwidth, the plan predicts no times.
         Assert.Equal(System.Text.Json.JsonValueKind.Null, json.GetProperty("prediction").ValueKind);
     }
 

@@ -60,12 +60,12 @@ public class TerminalTests
     [Fact]
     public async Task A_chat_remembers_what_was_said_without_the_thinking()
     {
-        // This template shows the model the whole chat as one line that the answer goes on.
+        // This template writes the whole chat as one line, which the response continues.
         const string template = "{% for m in messages %}{{ m.role ~ ':' ~ m.content ~ ';' }}{% endfor %}";
         string[] options = ["chat", TestPaths.TinyR1, "--chat-template", template, "--max-tokens", "2", "--temperature", "0", "--system-prompt", "S"];
         var run = await Cli.RunAsync("one\ntwo\n/system T\nthree\n", interactive: true, options);
         Assert.Equal(0, run.ExitCode);
-        // Tokens of "system:S;user:one;", then of the chat so far with the answer in it, then of "system:T;user:three;".
+        // Tokens of "system:S;user:one;", then of the chat so far with its response, then of "system:T;user:three;".
         int[] prompts = [.. run.Error.Split('\n').Where(line => line.Contains("prompt of", StringComparison.Ordinal)).Select(line => int.Parse(line.Split("prompt of ")[1].Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture))];
         Assert.Equal(3, prompts.Length);
         Assert.True(prompts[1] > 2 * prompts[0] - 4);

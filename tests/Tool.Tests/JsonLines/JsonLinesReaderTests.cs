@@ -46,7 +46,7 @@ public class JsonLinesReaderTests
         return await JsonLinesReader.ReadAsync(stream, maxLineBytes, TestContext.Current.CancellationToken).ToListAsync(TestContext.Current.CancellationToken);
     }
 
-    // Gives a few bytes at a time.
+    // Returns a few bytes per read.
     private sealed class Dribble(byte[] bytes, Random random) : MemoryStream(bytes)
     {
         public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>

@@ -18,7 +18,7 @@ public class LineEncoderTests
     [InlineData("\u0085\u2028\u2029", "\\u0085\\u2028\\u2029")]
     public void What_json_or_a_line_reader_needs_escaped_is_escaped(string text, string escaped) => Assert.Equal($$"""{"text":"{{escaped}}"}""" + "\n", Write(text));
 
-    // Not a theory: attributes keep their texts in UTF-8, which has no such thing.
+    // Not a theory: attributes store texts in UTF-8, which cannot hold half of a surrogate pair.
     [Fact]
     public void Half_of_a_surrogate_pair_becomes_the_replacement_character()
     {

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.JsonLines;
 
-/// <summary>Results never overwrite lines that are not read yet, whatever the names of the two files.</summary>
+/// <summary>Results never overwrite unread lines, whatever the names of the two files.</summary>
 public sealed partial class LineFilesTests : IDisposable
 {
     private const string Lines = "{\"text\":\"a\"}\n{\"text\":\"b\"}\n";

@@ -17,7 +17,7 @@ public class OrderedLinesTests
         using var output = new MemoryStream();
         var lines = new OrderedLines(input, output, async (line, _) =>
         {
-            // Each waits for the one behind it.
+            // Each line waits for the line after it.
             await gates[line.Number].Task;
             gates[line.Number - 1].SetResult();
             return LineResult.Object(writer => writer.WriteNumber("line", line.Number));
@@ -53,7 +53,7 @@ public class OrderedLinesTests
     [Fact]
     public async Task Lines_with_large_results_are_fewer_at_once()
     {
-        // A place is 64 KiB: each line takes 16, and one for itself.
+        // A place stands for 64 KiB: a line takes one place for itself and 16 for its large result.
         const int most = OrderedLines.MaxAhead / 17;
         var first = new TaskCompletionSource();
         var full = new TaskCompletionSource();

@@ -9,7 +9,7 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.Serving;
 
-/// <summary>What can be refused before weights are read is refused before.</summary>
+/// <summary>Whatever can be refused before the weights are read is refused by then.</summary>
 public sealed class EarlyChecksTests
 {
     [Theory]
@@ -47,7 +47,7 @@ public sealed class EarlyChecksTests
     [Fact]
     public async Task Small_files_are_read_before_the_weights()
     {
-        // Weights that cannot be read: whoever gets to them first fails by them.
+        // One small file of the folder is wrong: loading must fail by it before it begins to read the weights.
         foreach (var (file, content) in new[] { ("generation_config.json", """{"temperature":9}"""), ("tokenizer.json", "{}"), ("tokenizer_config.json", """{"chat_template":"{% if %}"}""") })
         {
             using var folder = new TemporaryFolder();

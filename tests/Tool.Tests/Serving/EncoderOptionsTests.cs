@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.Serving;
 
-/// <summary>Options of <c>serve</c> for an embedding model, alone or beside another.</summary>
+/// <summary>Options of <c>serve</c> for an embedding model, alone or beside another model.</summary>
 public sealed class EncoderOptionsTests
 {
     [Theory]

@@ -21,7 +21,7 @@ public sealed class ListenTests
     {
         var folder = Directory.CreateTempSubdirectory("localllm");
         var socket = Path.Combine(folder.FullName, "s");
-        // Bound, and nobody listens: what is left of a process that was killed looks the same.
+        // Bound, but not listening: a killed process leaves its socket in the same state.
         using var leftBehind = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         leftBehind.Bind(new UnixDomainSocketEndPoint(socket));
         Assert.True(File.Exists(socket));

@@ -4,7 +4,8 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.Serving;
 
-/// <summary>What is given as a model and is none gets one sentence: what it is, under its name, and what to give instead.</summary>
+/// <summary>An argument that is not a model gets an error of one sentence: it names the argument, says what it is, and says what to give
+/// instead.</summary>
 public sealed class ModelFolderTests
 {
     public static TheoryData<string, string[], string[]> Folders => new()
@@ -172,11 +173,11 @@ public sealed class ModelFolderTests
         using var folder = new TemporaryFolder();
         foreach (var file in (string[])["config.json", "adapter_config.json", "model.safetensors"])
             File.CreateSymbolicLink(folder[file], device);
-        // What is wrong with the files is for their readers to say.
+        // The code that reads the files reports what is wrong with them.
         Assert.Null(ModelSource.FaultOf(folder.Path));
     }
 
-    // PATH or PATH=CONTENT.
+    // Each entry is PATH or PATH=CONTENT.
     private static TemporaryFolder Folder(string[] files)
     {
         var folder = new TemporaryFolder();

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.Serving;
 
-/// <summary>Which node a process is: the command line and the launchers' variables as one.</summary>
+/// <summary>Which node a process is, by the command line and the launchers' environment variables together.</summary>
 public class NodeLaunchTests
 {
     [Fact]

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tool.Tests.Serving;
 
-/// <summary>The program as a process of its own, from its first line to its exit code.</summary>
+/// <summary>The program as a separate process, from its first line to its exit code.</summary>
 public sealed class ProcessTests
 {
     private const string Short = """{"prompt":"Once upon a time","max_tokens":400,"ignore_eos":true,"stream":true}""";
@@ -30,7 +30,7 @@ public sealed class ProcessTests
         {
         }
 
-        // With one signal the answer is short enough to finish, with two it is not.
+        // With one signal the response is short enough to finish; with two signals it is not.
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/completions", UriKind.Relative)) { Content = new StringContent(grace > 0 && signals == 1 ? Short : Long, null, "application/json") };
         using var answer = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, TestContext.Current.CancellationToken);
         var stream = await answer.Content.ReadAsStreamAsync(TestContext.Current.CancellationToken);
@@ -38,7 +38,7 @@ public sealed class ProcessTests
         Kill(process.Id);
         if (signals > 1)
         {
-            // The first has been seen once nothing new is let in.
+            // The server has seen the first signal once it admits no new requests.
             while ((await client.GetAsync(new Uri("/ready", UriKind.Relative), TestContext.Current.CancellationToken)).IsSuccessStatusCode)
             {
             }
