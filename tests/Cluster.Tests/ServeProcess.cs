@@ -105,7 +105,7 @@ internal sealed class ServeProcess : IAsyncDisposable
     }
 
     /// <summary>Streams one response.</summary>
-    /// <returns>How it ended: <c>complete</c>, an error's code, <c>refused</c> (no server listened), or <c>cut</c> (it broke off).</returns>
+    /// <returns>How it ended: <c>complete</c>, an error's code, <c>refused</c> (no server listened) or <c>cut</c> (it broke off).</returns>
     public async Task<string> StreamAsync(string prompt, int maxTokens)
     {
         try

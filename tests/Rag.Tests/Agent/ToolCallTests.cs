@@ -7,8 +7,8 @@ using Xunit;
 namespace LocalLlm.Samples.Rag.Tests.Agent;
 
 /// <summary>
-/// The agent with a model that calls tools well. The models in the repository do not, so the tests write the model's output; everything else
-/// is real.
+/// The agent with a model that calls tools well. The models in the repository do not, so the tests write the model's output; all else is
+/// real.
 /// </summary>
 public sealed class ToolCallTests(ShippedRag rag)
 {
