@@ -15,11 +15,11 @@ internal static class ConfigSamples
 
     public static string Qwen3(params (string Name, string? Json)[] changes) => Text("Qwen3ForCausalLM", "qwen3", changes);
 
-    /// <summary>The section of a checkpoint in 8-bit floats, with further fields.</summary>
+    /// <summary>The <c>quantization_config</c> of a checkpoint in 8-bit floats, with further fields.</summary>
     public static (string Name, string Json) Fp8(string more = "", string block = "[128,128]") =>
         ("quantization_config", $"{{\"quant_method\":\"fp8\",\"weight_block_size\":{block}{(more.Length > 0 ? "," : "")}{more}}}");
 
-    /// <summary>The section of a checkpoint of llm-compressor, with a text of it replaced.</summary>
+    /// <summary>The <c>quantization_config</c> of a checkpoint of llm-compressor, with a part of its text replaced.</summary>
     public static (string Name, string Json) Compressed(string found = "", string put = "")
     {
         const string text = """

@@ -102,7 +102,7 @@ internal sealed class Fp8Folder : IDisposable
         _plain.Dispose();
     }
 
-    /// <summary>Rounds the values to what their elements and scales stand for.</summary>
+    /// <summary>Quantises the values, and replaces them with what their elements and scales stand for.</summary>
     private static (byte[] Elements, float[] Scales) Quantise(float[] values, int outFeatures, int inFeatures, int rows, int columns, ScaleStorage storage)
     {
         var (down, across) = ((outFeatures + rows - 1) / rows, (inFeatures + columns - 1) / columns);

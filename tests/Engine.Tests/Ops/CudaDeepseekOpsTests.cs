@@ -138,7 +138,7 @@ public sealed class CudaDeepseekOpsTests : IDisposable
             var projection = (randn((long)heads * (shape.PlainDim + shape.ValueDim), shape.Rank) / MathF.Sqrt(shape.Rank)).to(type);
             using var plainWeight = plain.Pack(projection, shape);
             using var fastWeight = fast.Pack(projection.cuda(), shape);
-            // So large that few positions have most of the weight: a mean over thousands would be next to nothing.
+            // Large values, so that few positions have most of the weight: a mean over thousands of positions would be close to 0.
             var queries = (randn(tokens, (long)heads * shape.QueryDim) * 4).to(type);
             var rows = tensor(singles.ToArray());
             var wanted = plain.Attention(queries, plainWeight, plainCache, metadata, shape).index_select(0, rows);

@@ -108,7 +108,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
                 cache.Scales[i].copy_(plainCache.Scales[i]);
             }
 
-            // So large that few positions have most of the weight: a mean over thousands would be next to nothing.
+            // Large values, so that few positions have most of the weight: a mean over thousands of positions would be close to 0.
             var qkv = (randn(contexts.Length, shape.QkvWidth) * 8).to(type);
             _fast.BeginStep(new int[contexts.Length], metadata);
             AssertClose(_plain.Attention(qkv, plainCache, metadata, shape), _fast.Attention(qkv.cuda(), cache, metadata, shape), type);
@@ -145,7 +145,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
         }
     }
 
-    // Few rows: their product stores keys and values itself where the cache does not hold 8-bit floats.
+    // With few rows, the kernel of the product also stores keys and values, unless the cache holds 8-bit floats.
     [Theory]
     [InlineData(1, 12, 2, 128, 1536)]
     [InlineData(4, 6, 3, 10, 40)]
@@ -220,7 +220,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
         }
     }
 
-    // What lies in a block from an earlier owner must never reach a result.
+    // What an earlier owner left in a block must never reach a result.
     private static KvLayerCache Garbage(IDeviceOps ops, AttentionShape shape, int blocks = Blocks)
     {
         var cache = KvCacheTensors.Allocate(ops, KvLayerSpec.KeysAndValues(shape.KvHeads, shape.HeadDim), blocks, KvCacheSpec.Float8);

@@ -117,7 +117,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
             plainCache.Scales[0].random_(118, 121);
             CopyTo(cache, plainCache);
             var (plainWeight, fastWeight) = Weights(shape, type, 1);
-            // So large that few positions have most of the weight: a mean over thousands would be next to nothing.
+            // Large values, so that few positions have most of the weight: a mean over thousands of positions would be close to 0.
             var queries = (randn(contexts.Length, (long)shape.Heads * shape.QueryDim) * 4).to(type);
             _fast.BeginStep(new int[contexts.Length], metadata);
             AssertNear(
@@ -266,7 +266,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
         return (_plain.Pack(projection, shape), Latent.Pack(projection.cuda(), shape));
     }
 
-    // What lies in a block from an earlier owner must never reach a result.
+    // What an earlier owner left in a block must never reach a result.
     private static KvLayerCache Garbage(IDeviceOps ops, LatentAttentionShape shape, int blocks = Blocks)
     {
         var cache = KvCacheTensors.Allocate(ops, KvLayerSpec.Rows(shape.RowWidth), blocks, KvCacheSpec.Float8);

@@ -176,7 +176,7 @@ public sealed class ExpandedAttentionTests : IDisposable
             _norm = randn(shape.Rank).to(type);
             Projection = (randn((long)shape.Heads * (shape.PlainDim + shape.ValueDim), shape.Rank) / MathF.Sqrt(shape.Rank)).to(type);
             _cache = KvCacheTensors.Allocate(ops, KvLayerSpec.Rows(shape.RowWidth), Positions / 16, isFloat8 ? KvCacheSpec.Float8 : type);
-            // What lies in a block from an earlier owner must never reach a result.
+            // What an earlier owner left in a block must never reach a result.
             if (!isFloat8)
                 _cache.Tensors[0].fill_(float.NaN);
         }

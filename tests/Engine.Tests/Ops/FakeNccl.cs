@@ -8,9 +8,9 @@ using LocalLlm.Interop.Cuda;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>One call of a collective, which must be the same on every rank; <see cref="FakeNccl"/> records them.</summary>
-/// <param name="Name">Such as ncclAllReduce.</param>
-/// <param name="Count">Elements.</param>
-/// <param name="Type">ncclDataType_t.</param>
+/// <param name="Name">The function, such as ncclAllReduce.</param>
+/// <param name="Count">Number of elements.</param>
+/// <param name="Type">The element type, an ncclDataType_t.</param>
 /// <param name="Detail">Operation or root; for a transfer, a rank of the pair.</param>
 internal readonly record struct NcclCall(string Name, long Count, int Type, int Detail);
 

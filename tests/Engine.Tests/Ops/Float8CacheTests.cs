@@ -230,7 +230,7 @@ public sealed unsafe class Float8CacheTests : IDisposable
         }
     }
 
-    // What lies in a block from an earlier owner must never reach a result.
+    // What an earlier owner left in a block must never reach a result.
     private static KvLayerCache Garbage(IDeviceOps ops, KvLayerSpec spec)
     {
         var cache = KvCacheTensors.Allocate(ops, spec, 64, KvCacheSpec.Float8);

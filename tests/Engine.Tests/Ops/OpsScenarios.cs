@@ -45,7 +45,7 @@ internal static class OpsScenarios
     {
         using var plainCache = ZeroedCache(plain, 64, shape, type);
         using var fastCache = ZeroedCache(fast, 64, shape, type);
-        // What lies in a block from an earlier owner must never reach a result.
+        // What an earlier owner left in a block must never reach a result.
         fastCache.Keys.fill_(float.NaN);
         fastCache.Values.fill_(float.NaN);
         using var rotary = Rotary(shape.HeadDim);
@@ -78,7 +78,7 @@ internal static class OpsScenarios
         using var plainCache = KvCacheTensors.Allocate(plainOps, spec, 64, type);
         using var fastCache = KvCacheTensors.Allocate(fastOps, spec, 64, type);
         plainCache.Tensors[0].zero_();
-        // What lies in a block from an earlier owner must never reach a result.
+        // What an earlier owner left in a block must never reach a result.
         fastCache.Tensors[0].fill_(float.NaN);
         var projection = (randn((long)shape.Heads * (shape.PlainDim + shape.ValueDim), shape.Rank) / MathF.Sqrt(shape.Rank)).to(type);
         using var plainWeight = plain.Pack(projection, shape);

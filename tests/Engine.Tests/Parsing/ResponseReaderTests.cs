@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Parsing;
 
-/// <summary>A sequence's outputs as a response, however they are cut.</summary>
+/// <summary>A sequence's outputs become the same response, however they are cut.</summary>
 public sealed class ResponseReaderTests
 {
     private const int Open = 1;

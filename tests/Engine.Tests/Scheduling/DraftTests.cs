@@ -5,7 +5,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Scheduling;
 
-/// <summary>A step may hold drafts of a sequence. The tokens of the lab's model are all 7.</summary>
+/// <summary>A step may hold drafts of a sequence. The lab's model always generates token 7.</summary>
 public class DraftTests
 {
     [Fact]

@@ -12,7 +12,7 @@ public sealed class TokenGuardTests
 
     private static ChatTemplate Load(string source) => ChatTemplate.Load(AppContext.BaseDirectory, source);
 
-    // Stands for the tokenizer's own function: the mark goes in front of every token's text.
+    // Stands in for the tokenizer's own function, which puts the mark in front of every token's text.
     private static string Guard(string text, char mark, bool isAssistant)
     {
         foreach (var token in Tokens)

@@ -255,7 +255,7 @@ public class SafetensorsHeaderTests
             return watch.Elapsed.TotalSeconds;
         });
         TestContext.Current.TestOutputHelper!.WriteLine($"{best:F3} s");
-        // A quarter of a second on one busy core; wide enough for a crowded machine, while a quadratic reader takes minutes.
+        // This takes a quarter of a second on one busy core. The limit allows for a crowded machine; a quadratic reader would take minutes.
         Assert.True(best < 5, $"{best:F2} s");
     }
 }

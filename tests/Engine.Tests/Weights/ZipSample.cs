@@ -21,10 +21,10 @@ internal sealed class ZipSample
 
     public byte[] Bytes { get; private set; } = [];
 
-    /// <summary>Writes entries.</summary>
+    /// <summary>Writes an archive.</summary>
     /// <param name="entries">Names and contents.</param>
-    /// <param name="hasDescriptors">Sizes behind the contents, as torch's writer has them; else in the local headers, as Python's.</param>
-    /// <param name="isZip64">With zip64 end records.</param>
+    /// <param name="hasDescriptors">Whether sizes follow the contents, as torch writes them; else the local headers hold them.</param>
+    /// <param name="isZip64">Whether the archive has zip64 end records.</param>
     /// <param name="padding">Bytes of an extra field in each local header.</param>
     public static ZipSample Of((string Name, byte[] Content)[] entries, bool hasDescriptors = true, bool isZip64 = true, int padding = 7)
     {

@@ -58,7 +58,7 @@ public class PredictionTests
                 Temperature = i % 3 == 0 ? 0 : 0.8, Seed = i, MaxTokens = 5 + i, IgnoreEos = true, N = i % 4 == 1 ? 2 : 1,
                 FrequencyPenalty = i % 5 == 2 ? 0.5 : 0, Logprobs = i % 5 == 3 ? 2 : null,
             })).ToArray();
-        // Few blocks cause preemptions; few tokens a step split prompts into chunks.
+        // Few blocks cause preemptions; a small token budget splits prompts into chunks.
         var options = new EngineOptions
         {
             MaxNumBatchedTokens = 24, MaxNumSeqs = 8, NumGpuBlocksOverride = 14, MaxModelLen = 128,
