@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Packs every project of src, and tries the packages as a stranger would: builds samples/Minimal outside of the repository and asks it with
-# and without its key, and installs the program as a .NET tool. Needs the .NET SDK and curl; takes some minutes.
+# Packs every project of src and tries the packages as a new user would. Builds samples/Minimal outside the repository, sends it requests
+# with and without its key, and installs the program as a .NET tool. Needs the .NET SDK and curl; takes some minutes.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$here/eng/setup.sh"
 
-# A version of its own, so that no package of an earlier run is taken for this one.
+# A unique version, so that no package of an earlier run is used instead.
 version=0.1.0-check.$(date +%s)
 work=$(mktemp -d)
 packages=$(dotnet nuget locals global-packages --list | sed 's/^[^/]*//; s|/$||')
@@ -44,7 +44,7 @@ for _ in $(seq 120); do
 done
 [ -n "$address" ] || { cat "$work/log" >&2; die "the program does not listen"; }
 
-# ask STATUS BODY [CURL'S OPTIONS...]: the response must have the status; 503 while the model loads is asked again.
+# ask STATUS BODY [CURL'S OPTIONS...]: checks that the response has the status; retries after a 503 while the model loads.
 ask() {
   local wanted=$1 body=$2 status
   shift 2
@@ -83,7 +83,7 @@ for package in "$work"/feed/*.nupkg; do
   ! grep -q '<description>Package Description' "$folder"/*.nuspec || die "$id has the SDK's description"
   [ -s "$folder/icon.png" ] || die "$id has no icon"
   [ -s "$work/feed/$id.$version.snupkg" ] || die "$id has no symbols"
-  # What TorchSharp brings along is TorchSharp's.
+  # These packages are TorchSharp's dependencies.
   ! grep -qE '<dependency id="(SkiaSharp|SharpZipLib|Google.Protobuf)"' "$folder"/*.nuspec || [ "$id" = LocalLlm.Cluster ] || die "$id references what it does not use"
 done
 

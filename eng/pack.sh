@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Packs every project of src, with symbols, into a folder: eng/pack.sh [FOLDER [VERSION]]. Without a version it follows from the newest
-# Git tag (v1.2.3; MinVer): the tag's own on its commit, a preview of the next patch after it. Needs the .NET SDK and git.
+# Packs every project of src, with symbols, into a folder: eng/pack.sh [FOLDER [VERSION]]. Without VERSION, MinVer takes the version from
+# the newest Git tag (v1.2.3): on the tagged commit the tag's own version, after it a preview of the next patch. Needs the .NET SDK and git.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 feed=$(mkdir -p "${1:-$here/artifacts/packages}" && cd "${1:-$here/artifacts/packages}" && pwd)
 version=${2:-}
 
-# Built apart: neither the version nor what is built for packages gets into what run.sh and test.sh build.
+# Built in a folder of its own, so that neither the version nor files built for packages get into the builds of run.sh and test.sh.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for project in "$here"/src/*/*.csproj; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares a bare machine that has only the .NET SDK. Safe to run again: what is there already is left alone.
+# Prepares a bare machine that has only the .NET SDK. Safe to run again: what is already installed is left alone.
 set -euo pipefail
 
 # TorchSharp's native library is built with GCC 13 and needs this symbol version of libstdc++.
@@ -21,7 +21,7 @@ has_wanted_symbol() {
   [ -n "$path" ] && grep -qaF "$WANTED_SYMBOL" "$path"
 }
 
-# Debian 12 ships GCC 12's libstdc++; trixie's is a drop-in successor. The pin keeps every other package where it is.
+# Debian 12 ships the libstdc++ of GCC 12; that of trixie is a drop-in successor. The pin keeps all other packages at their versions.
 install_libstdcxx_from_trixie() {
   local sudo=""
   if [ "$(id -u)" -ne 0 ]; then
@@ -47,7 +47,7 @@ if ! has_wanted_symbol; then
   has_wanted_symbol || die "libstdc++ still lacks $WANTED_SYMBOL after the installation."
 fi
 
-# For ranks as processes on CPUs, and their tests; what needs it says so where it is missing.
+# Needed for ranks as processes on CPUs, and for their tests; whatever needs it reports if it is missing.
 if ! command -v mpirun >/dev/null; then
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     log "installing Open MPI"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the whole suite of the engine with drafts in every engine, and behind each of the other executors: everything that crosses the seam through bytes; four steps in flight
-# with 0 to 3 tokens; steps submitted before their tokens are known; a child process. Takes about a quarter of an hour.
+# Runs the engine's whole test suite several times: with drafts in every engine, and with each of the other executors. These send everything
+# between engine and executor as bytes (serializing), keep four steps in flight with 0 to 3 tokens (delayed), submit steps before their
+# tokens are known (ahead), or use a child process (process). Takes about a quarter of an hour.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$here/eng/setup.sh"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Kills, hangs and link cuts at random moments under the load of eight clients, over nodes, processes and mpirun: 50, or as many as the argument says.
-# Prints a table, and fails where a caller was not told, a server did not end in time, or a process was left over. As root: it needs network namespaces.
+# Injects faults at random moments under the load of eight clients, over nodes, processes and mpirun: kills, hangs and link cuts; 50, or as
+# many as the argument says. Prints a table. Fails if a caller got no error, a server did not end in time, or a process was left over. Run
+# as root: it needs network namespaces.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 dotnet build "$here/tests/Cluster.Tests" -c Release -v quiet --nologo

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs what needs GPUs: kernels, the engine on one card, over two ranks on one card by our own kernels and by a stand-in for NCCL, and, where there are two
-# cards, over both. Wants LOCALLLM_LIBTORCH naming a libtorch with CUDA. Takes a few minutes.
+# Runs the tests that need GPUs: kernels; the engine on one card; two ranks on one card, with our own kernels and with a stand-in for NCCL;
+# and both cards if there are two. LOCALLLM_LIBTORCH must name a libtorch with CUDA. Takes a few minutes.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$here/eng/setup.sh"
 dotnet build "$here/tests/Engine.Tests" -c Release -v quiet --nologo
-# Ranks that share a card share its context: a kernel of libtorch that is loaded at its first launch waits for the card, and so for a rank that waits for
-# this one.
+# Ranks that share a card share its context. With lazy loading, libtorch loads a kernel at its first launch and waits for the card, and so
+# for a rank that waits for this one.
 export CUDA_MODULE_LOADING=EAGER
 suite() { dotnet "$here/tests/Engine.Tests/bin/Release/net10.0/LocalLlm.Engine.Tests.dll" --ansi off --progress off "$@"; }
 printf '== one rank, and ranks on the cards that are there\n'

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks leaderworkerset.yaml without a cluster: against the schema of LeaderWorkerSet's own CRD, in which no unknown field is allowed, and for
-what belongs together (size and stages, GPUs and tensor parallelism, options of leader and workers). Needs Python's yaml and jsonschema.
+"""Checks leaderworkerset.yaml without a cluster: against the schema of LeaderWorkerSet's own CRD, without unknown fields, and that values
+agree (size and stages, GPUs and tensor parallelism, options of leader and workers). Needs Python's yaml and jsonschema.
 
     git clone https://github.com/kubernetes-sigs/lws
     check-leaderworkerset.py lws/config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml leaderworkerset.yaml

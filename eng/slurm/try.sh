@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Tries localllm.sbatch for real on one machine: two network namespaces are the nodes na and nb, each with a slurmd, and Slurm's controller in the first.
-# Needs root, and Debian's packages slurm-wlm and munge. The program is built before (dotnet build src/Tool -c Release).
+# Tries localllm.sbatch under a real Slurm on one machine. Two network namespaces are the nodes na and nb, each with a slurmd; na also runs
+# Slurm's controller. Needs root, Debian's packages slurm-wlm and munge, and a built program (dotnet build src/Tool -c Release).
 #
-#   eng/slurm/try.sh            serves models/tiny-r1 as two stages, asks it, kills node 1, stops it, sees the restarts, drains
+#   eng/slurm/try.sh            serves models/tiny-r1 as two stages, sends requests, kills and stops node 1, waits for the restarts, drains
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 folder=$(mktemp -d /tmp/localllm-slurm.XXXXXX)
@@ -20,7 +20,8 @@ end() {
 }
 trap end EXIT
 
-# A program on a node: its network, its name, its names of hosts. (ip netns exec would hide the control groups, which slurmd asks for.)
+# Runs a program on a node, with that node's network, name and /etc/hosts. (ip netns exec would hide the control groups, which slurmd
+# needs.)
 on() {
   local host=$1
   shift
@@ -93,7 +94,7 @@ gone() {
   for _ in $(seq 200); do [ -z "$(a squeue -h -j "$1" 2>/dev/null)" ] && break; sleep 0.3; done
   a scontrol show job "$1" | grep -E 'JobState|ExitCode'
 }
-# Sends a signal to the program of node 1, the one in its namespace.
+# Sends a signal to the program of node 1, found by its namespace.
 signal_node_1() {
   for process in $(ip netns pids nb); do
     if tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | grep -q '^dotnet .*localllm.dll serve'; then kill "-$1" "$process"; fi

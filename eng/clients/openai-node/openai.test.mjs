@@ -1,5 +1,5 @@
 // OpenAI's client for Node against a running server: BASE_URL (default http://localhost:8000/v1) and API_KEY. Fails with a non-zero exit code.
-// The expected answers are those of models/tiny-r1; another model is held to the form alone.
+// The expected answers are those of models/tiny-r1; for another model only the form is checked.
 import assert from "node:assert/strict";
 import test from "node:test";
 import OpenAI from "openai";

@@ -25,7 +25,8 @@ internal sealed class FreshDocuments(DocumentFolder folder, Ingestion ingestion,
     /// <summary>Increases whenever a document was changed, added or removed.</summary>
     public int Generation { get; private set; }
 
-    /// <summary>Brings the store up to date, unless the folder was checked less than <see cref="DocumentOptions.RefreshInterval"/> ago.</summary>
+    /// <summary>Brings the store up to date, unless the folder was checked less than <see cref="DocumentOptions.RefreshInterval"/>
+    /// ago.</summary>
     /// <exception cref="RagException">The folder or the store cannot be used, so no question can be answered from them.</exception>
     public async Task EnsureAsync(CancellationToken cancellationToken)
     {
