@@ -16,7 +16,7 @@ internal static class CutSearch
     /// <param name="defines">Returns the macros of a cut.</param>
     /// <param name="run">Launches the product with a cut.</param>
     /// <param name="floor">Microseconds that reading the matrices takes.</param>
-    /// <param name="name">The first field of each line.</param>
+    /// <param name="name">The beginning of each line.</param>
     /// <param name="cuts">Receives a line for each cut.</param>
     /// <returns>A cell of the table: the best cut.</returns>
     public static string Run<T>(

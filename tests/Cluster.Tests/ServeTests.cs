@@ -4,7 +4,7 @@ using Xunit;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>The program itself: nodes, ranks as processes, mpirun, and how all of them end.</summary>
+/// <summary>The real program: nodes, ranks as processes, mpirun, and how all of them end.</summary>
 public class ServeTests
 {
     private const int Tokens = 24;

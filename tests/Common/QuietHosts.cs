@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace LocalLlm.Tests;
 
-/// <summary>Makes hosts that tests build log only warnings and errors: a line for every request would bury the failures.</summary>
+/// <summary>Limits the logs of hosts that tests build to warnings and errors: a line for every request would bury the failures.</summary>
 internal static class QuietHosts
 {
     [ModuleInitializer]

@@ -82,7 +82,7 @@ public sealed class GoldenTests
         }
     }
 
-    // A template's file, or the field after '#' of a JSON file; null where the file is absent.
+    // A template's file, or the field after '#' of a JSON file; null if the file is absent.
     private static string? Source(string name)
     {
         var parts = name.Split('#');

@@ -7,7 +7,7 @@ namespace LocalLlm.Tokenizers.Tests;
 /// <summary>Compares ids and texts with those of Hugging Face's own tokenizers.</summary>
 public class GoldenTests
 {
-    // Texts whose marks the port reorders or composes across the whole text, while the original looks at one short grapheme
+    // Texts whose marks the JavaScript port reorders or composes across the whole text, while the original looks at one short grapheme
     // cluster at a time (Arabic shadda with kasra; U+1E9B U+0323). Our ids are the original's.
     private static readonly int[] NormalizedOtherwiseByThePort = [261, 651];
 

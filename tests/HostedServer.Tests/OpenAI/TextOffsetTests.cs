@@ -43,7 +43,7 @@ public sealed class TextOffsetTests(TestServer server) : IClassFixture<TestServe
         Assert.Equal(tokens[^1], string.Concat(runes[offsets[^1]..]));
         for (var i = 0; i + 1 < tokens.Length; i++)
         {
-            // A token that is a part of a character, or that the tokenizer adds, has no text of its own.
+            // A token that is a part of a character or that the tokenizer adds has no text of its own.
             if (offsets[i] < offsets[i + 1] && !tokens[i].Contains('\ufffd', StringComparison.Ordinal))
                 Assert.Equal(tokens[i], string.Concat(runes[offsets[i]..offsets[i + 1]]).Normalize());
         }

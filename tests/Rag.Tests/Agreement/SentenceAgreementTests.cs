@@ -44,7 +44,7 @@ public sealed class SentenceAgreementTests
     public void A_sentence_that_says_the_questions_words_as_one_phrase_answers_it(string question, string sentence) => Assert.True(Agrees(question, sentence));
 
     [Theory]
-    // Another attribute of the same thing, the same attribute of another thing.
+    // Another attribute of the same thing, or the same attribute of another thing.
     [InlineData("What is the height of the Harbor crane?", "The speed of the Harbor crane is 12 km/h.")]
     [InlineData("What is the height of the Falcon scanner?", "The height of the Harbor crane is 40 meters.")]
     [InlineData("How old is Tom Lee?", "Tom Lee is a nurse.")]
@@ -75,7 +75,7 @@ public sealed class SentenceAgreementTests
     [InlineData("Who built the reading room?", "The piano in the reading room was built by Otto Kranz.")]
     [InlineData("How many beds does the clinic have?", "The ward of the clinic has 18 beds.")]
     [InlineData("Why does the pump stop?", "The pump stops at night.")]
-    // Nothing new, nothing named, no statement.
+    // The sentence says nothing new or is no statement, or the question names nothing.
     [InlineData("What is the height of the Harbor crane?", "Height of the Harbor crane")]
     [InlineData("What is the height of the Harbor crane?", "What is the height of the Harbor crane in meters?")]
     [InlineData("And its color?", "The color of the Falcon scanner is black.")]

@@ -73,7 +73,7 @@ public sealed class QuestionTests(ShippedRag rag)
         Assert.True(pairs.Count <= 2);
     }
 
-    /// <summary>Pairs as if a model had written them.</summary>
+    /// <summary>Returns given pairs as if a model had written them.</summary>
     private sealed class Written(params (string Answer, string[] Questions)[] pairs) : IQuestionWriter
     {
         public string ModelName => "written";
