@@ -195,7 +195,7 @@ public class RefusalTests
     [InlineData("[]", "commit")]
     [InlineData("{\"sha\":\"../../x\",\"siblings\":[]}", "commit")]
     [InlineData("{\"sha\":\"0123456789abcdef0123456789abcdef01234567\"}", "siblings")]
-    [InlineData("{\"sha\":\"0123456789abcdef0123456789abcdef01234567\",\"siblings\":[{\"rfilename\":\"\\ud800\",\"size\":1}]}", "no file")]
+    [InlineData("{\"sha\":\"0123456789abcdef0123456789abcdef01234567\",\"siblings\":[{\"rfilename\":\"\\ud800\",\"size\":1}]}", "no known model file")]
     public async Task An_answer_that_no_hub_gives_is_one_error(string body, string expected)
     {
         await using var hub = await FakeHub.StartAsync();

@@ -59,7 +59,7 @@ public sealed class WarpgroupTilingTests
                 counts[random.Next(favourites)]++;
             var rows = new ExpertRows(assignments, 4, experts, IsSmall: i % 2 == 0, 4096);
             Assert.True(counts.Sum(count => (count + rows.RowsOfTile - 1) / rows.RowsOfTile) <= rows.MaxTiles);
-            Assert.Equal(4096ul + ((ulong)(rows.Length - assignments) * sizeof(int)), rows.Order);
+            Assert.InRange(rows.Order + ((ulong)assignments * sizeof(int)), 4096ul, 4096ul + ((ulong)rows.Length * sizeof(int)));
         }
     }
 
@@ -78,7 +78,7 @@ public sealed class WarpgroupTilingTests
         var memory = sorted.Memory.data<int>().ToArray();
         int[] At(ulong address, int count) => memory.AsSpan((int)(address - rows.Memory) / sizeof(int), count).ToArray();
 
-        Assert.Equal(rows.Length, memory.Length);
+        Assert.InRange(memory.Length, (int)((rows.Order - rows.Memory) / sizeof(int)) + ids.Length, rows.Length);
         var (tiles, starts, order) = (At(rows.Tiles, 2 * rows.MaxTiles), At(rows.Starts, experts + 1), At(rows.Order, ids.Length));
         var named = new List<int>();
         for (var i = 0; i < rows.MaxTiles && tiles[2 * i] >= 0; i++)
