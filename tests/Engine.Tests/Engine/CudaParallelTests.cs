@@ -71,13 +71,13 @@ public sealed class CudaParallelTests
     {
         CardRanks.Require(cards);
         var options = RankLayout.Find(layout)!.Of(Options("bfloat16", cards));
-        var noted = new List<NotingExecutor>();
+        var noted = new List<CountingExecutor>();
         var request = GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 40, IgnoreEos = true });
         IReadOnlyList<int>? alone = null;
         foreach (var isEager in (bool[])[false, true])
         {
             await using var engine = await LlmEngine.LoadAsync(
-                options with { EnforceEager = isEager, ExecutorFactory = new DecoratingFactory(inner => Noted(new NotingExecutor(inner))) }, cancellationToken: Token);
+                options with { EnforceEager = isEager, ExecutorFactory = new DecoratingFactory(inner => Noted(new CountingExecutor(inner))) }, cancellationToken: Token);
             var ids = (await engine.CompleteAsync(request, Token)).Outputs[0].TokenIds;
             Assert.Equal(39, noted[^1].NumUnknown);
             Assert.Equal(alone ?? ids, ids);
@@ -93,7 +93,7 @@ public sealed class CudaParallelTests
             Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
         }
 
-        NotingExecutor Noted(NotingExecutor executor)
+        CountingExecutor Noted(CountingExecutor executor)
         {
             noted.Add(executor);
             return executor;

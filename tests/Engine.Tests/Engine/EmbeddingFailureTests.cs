@@ -17,7 +17,7 @@ public sealed class EmbeddingFailureTests
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task A_text_of_which_the_model_makes_no_numbers_fails_alone()
+    public async Task A_text_with_non_finite_outputs_fails_alone()
     {
         using var folder = new EncoderFolder(weights => weights[Positions].Values[40 * 192] = float.NaN);
         await using var engine = await folder.LoadAsync(Token);
@@ -68,7 +68,7 @@ public sealed class EmbeddingFailureTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task A_text_that_cannot_be_computed_takes_no_other_along_and_an_engine_that_fails_meanwhile_leaves_none_waiting(bool failsMeanwhile)
+    public async Task A_failing_text_fails_alone_and_an_engine_failure_leaves_no_caller_waiting(bool failsMeanwhile)
     {
         var scope = new object();
         await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu", MeterScope = scope, DecorateEncoder = KeepPositions(50) }, cancellationToken: Token);
@@ -98,7 +98,7 @@ public sealed class EmbeddingFailureTests
     }
 
     [Fact]
-    public async Task At_the_end_what_waits_is_refused_unless_there_is_time_for_it()
+    public async Task Shutdown_refuses_waiting_texts_unless_there_is_time_for_them()
     {
         int[] text = [.. Enumerable.Range(10, 400)];
         var hurried = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu" }, cancellationToken: Token);

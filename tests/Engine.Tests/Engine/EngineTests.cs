@@ -207,7 +207,7 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
     }
 
     [Fact]
-    public async Task Every_wrong_option_is_told_at_once()
+    public async Task All_wrong_options_are_reported_in_one_error()
     {
         var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(
             new EngineOptions { ModelPath = "/nowhere", Dtype = "int8", TensorParallel = 0, MaxNumBatchedTokens = 0, GpuMemoryUtilization = 1.5, NumThreads = 100_000 }, cancellationToken: Token));

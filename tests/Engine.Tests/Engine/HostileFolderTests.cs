@@ -94,7 +94,7 @@ public sealed partial class HostileFolderTests : IDisposable
     }
 
     [Fact]
-    public async Task Several_wrong_tensors_are_told_in_one_error()
+    public async Task Several_wrong_tensors_are_reported_in_one_error()
     {
         var config = Path.Combine(_folder, "config.json");
         await File.WriteAllTextAsync(config, (await File.ReadAllTextAsync(config, TestContext.Current.CancellationToken)).Replace("\"intermediate_size\": 768", "\"intermediate_size\": 700", StringComparison.Ordinal), TestContext.Current.CancellationToken);

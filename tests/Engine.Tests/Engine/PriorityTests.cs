@@ -59,7 +59,7 @@ public class PriorityTests
     [InlineData((SchedulingPolicy)7, null, "scheduling_policy")]
     [InlineData(SchedulingPolicy.Fcfs, 0.0, "step_timeout")]
     [InlineData(SchedulingPolicy.Fcfs, -1.0, "step_timeout")]
-    public async Task What_is_no_policy_and_no_time_is_refused(SchedulingPolicy policy, double? seconds, string parameter)
+    public async Task Unknown_policies_and_invalid_times_are_refused(SchedulingPolicy policy, double? seconds, string parameter)
     {
         var options = TinyEngine.Options with { SchedulingPolicy = policy, StepTimeout = seconds is { } given ? TimeSpan.FromSeconds(given) : null };
         var refusal = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: Token));
@@ -70,7 +70,7 @@ public class PriorityTests
     [InlineData(1.0)]
     [InlineData(-0.1)]
     [InlineData(double.NaN)]
-    public async Task A_watermark_that_is_no_share_is_refused(double watermark)
+    public async Task A_watermark_that_is_not_a_fraction_is_refused(double watermark)
     {
         var refusal = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(TinyEngine.Options with { Watermark = watermark }, cancellationToken: Token));
         Assert.Equal((EngineErrorKind.InvalidOptions, "watermark"), (refusal.Kind, refusal.Parameter));

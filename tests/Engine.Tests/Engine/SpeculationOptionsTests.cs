@@ -25,7 +25,7 @@ public class SpeculationOptionsTests
     [InlineData("ngram", "'ngram' is not valid JSON")]
     [InlineData("", "'' is not valid JSON")]
     [InlineData("null", "is null")]
-    public void What_is_no_configuration_is_refused_by_name(string json, string expected)
+    public void Invalid_configurations_are_refused_by_name(string json, string expected)
     {
         var refusal = Assert.Throws<EngineException>(() => SpeculationJson.Parse(json));
         Assert.Equal((EngineErrorKind.InvalidOptions, "speculative_config"), (refusal.Kind, refusal.Parameter));

@@ -19,7 +19,7 @@ public class ToolChoiceTests
     [InlineData("deepseek_v31", false)]
     [InlineData("hermes", false)]
     [InlineData("llama3_json", false)]
-    public async Task Every_call_is_of_a_tool_that_there_is_with_arguments_that_its_schema_allows(string format, bool isRequired)
+    public async Task Every_call_names_a_known_tool_and_its_arguments_match_the_schema(string format, bool isRequired)
     {
         await using var engine = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", ToolCallParser = format }, cancellationToken: Token);
         var schemas = Enumerable.Range(0, 16).Select(seed => RandomSchemas.Make(new Random(seed))).ToArray();

@@ -150,7 +150,7 @@ public class DataParallelTests
     [Theory]
     [InlineData("dp2")]
     [InlineData("tp2dp2")]
-    public async Task Steps_that_are_submitted_ahead_of_their_tokens_change_none(string layout)
+    public async Task Running_ahead_changes_no_token(string layout)
     {
         var options = new EngineOptions { ModelPath = V3, MaxNumSeqs = 3, MaxNumBatchedTokens = 48, EnableExpertParallel = true };
         await using var one = await LoadAsync(options, "tp1");

@@ -17,9 +17,9 @@ public class DecodeGraphsTests
     [InlineData(1, new[] { 1 })]
     [InlineData(12, new[] { 1, 2, 4, 8, 12 })]
     [InlineData(128, new[] { 1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128 })]
-    public void No_larger_step_is_recorded_or_repeated_than_the_model_allows(int maxRows, int[] sizes)
+    public void No_larger_step_is_recorded_or_replayed_than_the_model_allows(int maxRows, int[] sizes)
     {
-        var capture = new NotedCapture();
+        var capture = new CountingCapture();
         using var graphs = new DecodeGraphs(new WidthModel(), capture, [], maxRows, 64, eager: false);
         graphs.CaptureAll();
         Assert.Equal(sizes, capture.Sizes.Distinct().Order());

@@ -85,7 +85,7 @@ public class FaultTests
     }
 
     [Fact]
-    public async Task A_trace_listener_that_throws_keeps_nobody_waiting()
+    public async Task A_trace_listener_that_throws_keeps_no_caller_waiting()
     {
         using var source = new ActivityListener
         {
@@ -107,7 +107,7 @@ public class FaultTests
     [InlineData(nameof(Fault.OutOfMemory))]
     [InlineData(nameof(Fault.DieAtSubmit))]
     [InlineData(nameof(Fault.DieAtComplete))]
-    public async Task Death_ends_every_request_also_those_that_wait(string fault)
+    public async Task Engine_death_ends_every_request_including_waiting_ones(string fault)
     {
         await using var engine = await LoadAsync(new(step => step == 5 ? Enum.Parse<Fault>(fault) : Fault.None), options => options with { MaxNumSeqs = 2 });
         var requests = Enumerable.Range(0, 40).Select(_ => Run(engine, 64)).ToArray();
@@ -117,7 +117,7 @@ public class FaultTests
     }
 
     [Fact]
-    public async Task A_step_that_hangs_is_given_up_and_nobody_waits_for_it()
+    public async Task A_hanging_step_is_given_up_and_no_caller_waits_for_it()
     {
         var faults = new FaultyExecutorFactory(step => step == 3 ? Fault.Hang : Fault.None);
         var engine = await LoadAsync(faults, options => options with { StepTimeout = TimeSpan.FromSeconds(5), MaxNumSeqs = 2 });

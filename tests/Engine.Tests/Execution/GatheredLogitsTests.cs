@@ -81,8 +81,8 @@ public class GatheredLogitsTests
     [Fact]
     public async Task Rows_that_verify_drafts_are_taken_by_their_best_tokens_and_give_the_tokens_without_drafts()
     {
-        var counted = new CountedRanks();
-        await using var plain = await LoadAsync(new CountedRanks(), options => options with { Speculation = null });
+        var counted = new GatherRecordingRanks();
+        await using var plain = await LoadAsync(new GatherRecordingRanks(), options => options with { Speculation = null });
         await using var engine = await LoadAsync(counted, options => options with { Speculation = SuiteExecutor.Ngram });
         var requests = Enumerable.Range(0, 4).Select(index => GenerationRequest.FromTokenIds([5, 6, 5, 6, 5, 6, 7 + index], Greedy with { MaxTokens = 60 })).ToArray();
         Assert.Equal(await TinyEngine.RunAsync(plain, requests), await TinyEngine.RunAsync(engine, requests));
@@ -127,7 +127,7 @@ public class GatheredLogitsTests
     // What both ranks gather for some requests. Also checks that their tokens are those of one rank.
     private static async Task<IReadOnlyList<GatherCall>> GathersAsync(IEnumerable<SamplingParams> sampling, Func<EngineOptions, EngineOptions>? change = null)
     {
-        var ranks = new CountedRanks();
+        var ranks = new GatherRecordingRanks();
         await using var engine = await LoadAsync(ranks, change);
         var requests = sampling.Select((one, index) => GenerationRequest.FromTokenIds([5, 6, 7 + index], one)).ToArray();
         var ids = await TinyEngine.RunAsync(engine, requests);

@@ -116,7 +116,7 @@ public sealed class ModelLoaderTests
         using var folder = new Fp8Folder(Folder);
         foreach (var (path, wanted) in ((string, int)[])[(folder.Path, rows), (Folder, 20)])
         {
-            var capture = new NotedCapture { MaxFp8Rows = rows };
+            var capture = new CountingCapture { MaxFp8Rows = rows };
             using var registration = DeviceRegistry.Register(new(Name, (_, _) => new MeasuredCpu(Available) { Capture = capture }));
             // Nothing is recorded: either the options forbid it, or the options allow it and the products do not.
             using var loader = new ModelLoader(Options with { ModelPath = path, MaxNumSeqs = 20, EnforceEager = wanted > 0 });

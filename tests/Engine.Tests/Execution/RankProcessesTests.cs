@@ -80,7 +80,7 @@ public sealed class RankProcessesTests : IDisposable
     [Theory]
     [InlineData("cpu", 4)]
     [InlineData("cuda", 1)]
-    public void The_process_in_front_plans_with_the_share_of_a_rank(string device, int ranksOnDevice)
+    public void The_front_end_plans_with_the_share_of_a_rank(string device, int ranksOnDevice)
     {
         var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = device, PipelineParallel = 4, DistributedExecutorBackend = "processes" };
         using var rank = ClusterRanks.Planned(options, new(1, 4, 4));

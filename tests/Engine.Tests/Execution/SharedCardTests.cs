@@ -46,7 +46,7 @@ public sealed class SharedCardTests
     }
 
     [Fact]
-    public void A_process_in_front_of_others_holds_no_card()
+    public void The_front_end_holds_no_GPU()
     {
         var layout = new ClusterLayout(new(1, 2, 2), HubHoldsRanks: false);
         var first = new NodeHello { Node = 0, Host = "here", ProcessId = 1, Cards = ["GPU-0"] };
@@ -58,7 +58,7 @@ public sealed class SharedCardTests
     }
 
     [Fact]
-    public void A_CPU_is_no_card_and_a_card_that_is_not_there_none_either()
+    public void A_CPU_and_a_missing_GPU_have_no_identity()
     {
         Assert.Null(DeviceRegistry.IdentityOf("cpu"));
         Assert.Null(DeviceRegistry.IdentityOf("cuda:99"));

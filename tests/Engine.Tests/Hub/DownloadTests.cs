@@ -96,7 +96,7 @@ public class DownloadTests
     }
 
     [Fact]
-    public async Task A_beginning_that_python_left_is_gone_on_with()
+    public async Task A_partial_file_that_Python_left_is_resumed()
     {
         await using var hub = await FakeHub.StartAsync();
         using var cache = new TemporaryFolder();

@@ -39,7 +39,7 @@ public class ModelFilesTests
     }
 
     [Fact]
-    public void Of_bge_m3_all_is_needed_but_the_other_formats_and_the_pictures()
+    public void All_of_bge_m3_is_needed_except_other_formats_and_pictures()
     {
         string[] needed = ["1_Pooling/config.json", "config.json", "config_sentence_transformers.json", "modules.json", "sentence_bert_config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"];
         string[] weights = ["colbert_linear.pt", "pytorch_model.bin", "sparse_linear.pt"];

@@ -196,7 +196,7 @@ public class RefusalTests
     [InlineData("{\"sha\":\"../../x\",\"siblings\":[]}", "commit")]
     [InlineData("{\"sha\":\"0123456789abcdef0123456789abcdef01234567\"}", "siblings")]
     [InlineData("{\"sha\":\"0123456789abcdef0123456789abcdef01234567\",\"siblings\":[{\"rfilename\":\"\\ud800\",\"size\":1}]}", "no known model file")]
-    public async Task An_answer_that_no_hub_gives_is_one_error(string body, string expected)
+    public async Task A_malformed_hub_response_is_one_error(string body, string expected)
     {
         await using var hub = await FakeHub.StartAsync();
         using var cache = new TemporaryFolder();
@@ -237,7 +237,7 @@ public class RefusalTests
     [InlineData("ftp://x")]
     [InlineData("huggingface.co")]
     [InlineData("https://user:secret@huggingface.co")]
-    public async Task An_endpoint_that_is_none_is_refused(string endpoint)
+    public async Task An_invalid_endpoint_is_refused(string endpoint)
     {
         using var cache = new TemporaryFolder();
         var failure = await HubKit.FailAsync(new() { Endpoint = endpoint, CacheFolder = cache.Path });

@@ -48,7 +48,7 @@ public sealed class CudaLogitsGatherTests
 
     [Theory]
     [MemberData(nameof(Cards))]
-    public void A_tie_across_the_border_is_won_by_the_lower_id_and_what_is_not_finite_has_no_token(int cards)
+    public void The_lower_id_wins_a_tie_across_ranks_and_a_non_finite_row_has_no_token(int cards)
     {
         var results = CardRanks.Run(new ParallelPlan(2, 1, 1), CardRanks.Pair(cards), rank =>
         {

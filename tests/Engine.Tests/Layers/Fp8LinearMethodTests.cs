@@ -130,7 +130,7 @@ public sealed class Fp8LinearMethodTests : IDisposable
     [InlineData(float.PositiveInfinity, "Infinity")]
     [InlineData(-0.5f, "-0.5")]
     [InlineData(1.2e18f, "1.2E+18")]
-    public void Scales_that_are_no_scales_are_refused_in_one_error(float scale, string said)
+    public void Invalid_scales_are_refused_in_one_error(float scale, string said)
     {
         Write(tensors => tensors["q.weight_scale_inv"].Scales![3] = tensors["v.weight_scale_inv"].Scales![0] = scale);
         var error = Refused();
@@ -148,14 +148,14 @@ public sealed class Fp8LinearMethodTests : IDisposable
     }
 
     [Fact]
-    public void Elements_that_are_no_numbers_are_refused_by_their_matrix()
+    public void NaN_elements_are_refused_with_the_name_of_their_matrix()
     {
         Write(tensors => tensors["k.weight"].Elements![7] = 0xFF);
         Assert.Equal("model.safetensors: k.weight holds NaN, wanted numbers", Refused());
     }
 
     [Fact]
-    public void Scales_that_are_missing_and_mis_shaped_and_elements_of_another_type_are_told_together()
+    public void Missing_or_misshaped_scales_and_wrong_element_types_are_reported_together()
     {
         Write(tensors =>
         {

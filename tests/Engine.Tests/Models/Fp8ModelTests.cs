@@ -104,7 +104,7 @@ public sealed class Fp8ModelTests
     }
 
     [Fact]
-    public async Task Weights_that_do_not_fit_the_configuration_are_told_in_one_error()
+    public async Task Weights_that_do_not_fit_the_configuration_are_reported_in_one_error()
     {
         using var folder = new Fp8Folder(TestPaths.Shared("goldens", "random", "qwen3"), 32, 32);
         var config = Path.Combine(folder.Path, "config.json");

@@ -67,7 +67,7 @@ public sealed class CudaExpertOpsTests : IDisposable
 
     [Theory]
     [MemberData(nameof(ExpertShapes))]
-    public void Experts_agree_with_one_after_the_other(int tokens, int count, int perToken, int hidden, int width)
+    public void Experts_at_once_agree_with_one_after_the_other(int tokens, int count, int perToken, int hidden, int width)
     {
         foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
         {
@@ -222,7 +222,7 @@ public sealed class CudaExpertOpsTests : IDisposable
     [InlineData(5)]
     [InlineData(40)]
     [InlineData(128)]
-    public void The_expert_of_every_token_is_computed_with_those_that_are_chosen(int tokens)
+    public void The_shared_expert_is_computed_with_the_chosen_ones(int tokens)
     {
         const int count = 8, hidden = 256, width = 128;
         var routing = new ExpertRouting

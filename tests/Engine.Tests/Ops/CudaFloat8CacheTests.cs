@@ -168,7 +168,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
     }
 
     [Fact]
-    public void Rows_of_nothing_and_of_extremes_are_stored_as_the_format_says()
+    public void Rows_of_zeros_and_extremes_are_stored_as_the_format_says()
     {
         var shape = new AttentionShape(2, 2, 64, 1, null);
         using var rotary = new RotaryTable(ones(256, 32), zeros(256, 32));
@@ -194,7 +194,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
     [Theory]
     [InlineData(32)]
     [InlineData(64)]
-    public void A_row_that_is_no_number_reaches_the_tokens_that_see_it_and_no_others(int headDim)
+    public void A_row_with_NaN_reaches_only_the_tokens_that_see_it(int headDim)
     {
         const int bad = 30, length = 50, chunk = 7;
         var shape = new AttentionShape(6, 2, headDim, 0.2f, null);

@@ -164,7 +164,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
     [Theory]
     [InlineData(512, 64)]
     [InlineData(20, 6)]
-    public void Rows_of_nothing_of_extremes_and_of_no_numbers_are_stored_as_the_format_says(int rank, int rotaryDim)
+    public void Rows_of_zeros_extremes_and_NaN_are_stored_as_the_format_says(int rank, int rotaryDim)
     {
         var shape = new LatentAttentionShape(2, rank, 16, rotaryDim, 16, 1, Interleaved: true);
         using var rotary = new RotaryTable(ones(256, rotaryDim / 2), zeros(256, rotaryDim / 2));
@@ -203,7 +203,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
     [InlineData(16, 30)]
     [InlineData(16, 32)]
     [InlineData(128, 30)]
-    public void A_row_that_is_no_number_reaches_the_tokens_that_see_it_and_no_others(int heads, int bad)
+    public void A_row_with_NaN_reaches_only_the_tokens_that_see_it(int heads, int bad)
     {
         const int length = 50, chunk = 7;
         var shape = new LatentAttentionShape(heads, 512, 128, 64, 128, 0.07f, Interleaved: true);

@@ -170,7 +170,7 @@ public sealed unsafe class Float8CacheTests : IDisposable
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void A_row_that_is_no_number_reaches_the_tokens_that_see_it_and_no_others(bool latent)
+    public void A_row_with_NaN_reaches_only_the_tokens_that_see_it(bool latent)
     {
         var numbers = RunChunks(latent, 50, 7, badToken: 30).isnan();
         Assert.False(numbers.narrow(0, 0, 28).any().item<bool>()); // rows of its own chunk may see it

@@ -61,7 +61,7 @@ public sealed class NcclCollectivesTests
     [InlineData(0, 4, 0, 2)]
     [InlineData(2, 2)]
     [InlineData(0, 7)]
-    public void Groups_exchange_rows_of_other_numbers_by_the_same_calls(params int[] rows)
+    public void Groups_with_unequal_numbers_of_rows_make_the_same_calls(params int[] rows)
     {
         const int width = 4;
         var id = FakeNccl.Library.CreateUniqueId();
@@ -114,7 +114,7 @@ public sealed class NcclCollectivesTests
     }
 
     [Fact]
-    public void A_rank_that_calls_something_else_is_told()
+    public void A_rank_that_makes_another_call_gets_an_error()
     {
         var id = FakeNccl.Library.CreateUniqueId();
         var failures = 0;

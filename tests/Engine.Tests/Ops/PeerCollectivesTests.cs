@@ -102,7 +102,7 @@ public sealed class PeerCollectivesTests
     // others.
     [Theory]
     [MemberData(nameof(Cards))]
-    public void Rows_of_other_numbers_are_gathered_and_each_rank_gets_the_sum_of_its_own(int cards) => CardRanks.Run(Pair, CardRanks.Pair(cards), rank =>
+    public void Unequal_numbers_of_rows_are_gathered_and_each_rank_gets_the_sum_of_its_own(int cards) => CardRanks.Run(Pair, CardRanks.Pair(cards), rank =>
     {
         foreach (var type in Types)
         {

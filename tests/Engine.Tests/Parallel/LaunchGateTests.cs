@@ -8,7 +8,7 @@ public class LaunchGateTests
     [Theory]
     [InlineData(2, 20_000)]
     [InlineData(5, 500)]
-    public void Nobody_is_a_pass_ahead_of_the_others(int parties, int passes)
+    public void No_rank_is_more_than_a_pass_ahead(int parties, int passes)
     {
         var gate = new LaunchGate(parties);
         var passed = new int[parties];
@@ -31,7 +31,7 @@ public class LaunchGateTests
     }
 
     [Fact]
-    public void Who_waits_at_a_gate_that_is_closed_throws_with_the_reason_and_so_does_everyone_later()
+    public void Closing_a_gate_throws_its_reason_in_waiting_and_later_ranks()
     {
         var gate = new LaunchGate(2);
         Exception? thrown = null;

@@ -91,7 +91,7 @@ public class ToolCallParserTests
 
     [Theory]
     [MemberData(nameof(CutResponses))]
-    public void A_call_that_was_cut_off_shows_what_there_was_of_it_and_never_as_text(string format, string response, string expected)
+    public void A_cut_off_call_returns_its_known_parts_and_never_as_text(string format, string response, string expected)
     {
         for (var length = 1; length <= response.Length + 1; length++)
             Assert.Equal(expected, ParsingKit.Show(ParsingKit.Parse(ParsingKit.Tools(format), response, () => length, isCut: true)).TrimEnd(' '));

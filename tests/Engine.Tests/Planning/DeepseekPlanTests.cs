@@ -73,7 +73,7 @@ public sealed class DeepseekPlanTests : IDisposable
     }
 
     [Fact]
-    public async Task Whole_experts_are_as_many_bytes_as_parts_of_all_and_need_no_width_that_divides()
+    public async Task Whole_experts_take_as_many_bytes_as_split_ones_and_any_width()
     {
         var parts = await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 8 });
         var whole = await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 8, EnableExpertParallel = true });

@@ -30,7 +30,7 @@ public sealed class RequestReadingTests
     }
 
     [Fact]
-    public void What_is_no_object_has_no_fields() =>
+    public void Only_an_object_has_fields() =>
         Assert.Throws<ArgumentException>(() => new JsonFields(Parse("[1]"), new()));
 
     [Theory]

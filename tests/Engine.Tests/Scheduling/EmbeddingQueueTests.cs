@@ -54,7 +54,7 @@ public sealed class EmbeddingQueueTests
     }
 
     [Fact]
-    public void What_nobody_waits_for_is_taken_out()
+    public void Cancelled_texts_leave_the_queue()
     {
         using var left = new CancellationTokenSource();
         var queue = new EmbeddingQueue();

@@ -25,7 +25,7 @@ public class NgramDrafterTests
     [Theory]
     [InlineData(3, 3)] // the run of 3 is new
     [InlineData(9, 9)] // the text is shorter
-    public void Without_a_run_of_the_least_length_there_is_no_draft(int min, int max) =>
+    public void Without_a_run_of_the_minimum_length_nothing_is_drafted(int min, int max) =>
         Assert.Empty(Fresh([1, 2, 3, 4, 9, 2, 3], min, max));
 
     [Fact]

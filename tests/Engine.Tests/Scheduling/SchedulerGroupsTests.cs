@@ -10,7 +10,7 @@ public class SchedulerGroupsTests
     private const int BlockSize = 16;
 
     [Fact]
-    public void Sequences_go_where_least_is_held_and_owed()
+    public void Sequences_go_to_the_group_with_the_fewest_held_and_pending_tokens()
     {
         var lab = new Lab(groups: 3);
         lab.Add(1, prompt: 100);
@@ -22,7 +22,7 @@ public class SchedulerGroupsTests
     }
 
     [Fact]
-    public void A_prompt_goes_to_its_cached_prefix_unless_that_group_has_more_to_do_by_as_much()
+    public void A_prompt_goes_to_its_cached_prefix_unless_that_group_is_busier_by_as_much()
     {
         var lab = new Lab(groups: 2);
         var prompt = SchedulerLab.Prompt(1, 8 * BlockSize);

@@ -17,7 +17,7 @@ public class StepDeadlinesTests
     }
 
     [Fact]
-    public void Without_option_and_limit_of_the_device_there_is_none() => Assert.Null(StepDeadlines.Of(null, null));
+    public void Without_an_option_or_a_device_limit_there_is_no_deadline() => Assert.Null(StepDeadlines.Of(null, null));
 
     [Fact]
     public void The_first_steps_of_a_size_have_the_longest_limit_also_after_steps_of_others()

@@ -17,7 +17,7 @@ public sealed class TokenizerErrorsTests
     }
 
     [Fact]
-    public void An_id_that_there_is_not_is_the_requests_fault()
+    public void An_unknown_id_is_the_requests_fault()
     {
         var tokenizer = Tokenizer.Load(TestPaths.TinyR1);
         var error = Assert.Throws<EngineException>(() => TokenizerErrors.Translated(() => tokenizer.Decode([-1])));

@@ -30,7 +30,7 @@ public class TorchPickleHostileTests
     }
 
     [Fact]
-    public void There_are_hundreds_of_them() => Assert.True(s_all.Count >= 300, $"{s_all.Count}");
+    public void The_hostile_files_number_in_the_hundreds() => Assert.True(s_all.Count >= 300, $"{s_all.Count}");
 
     [Fact]
     public void Every_opcode_that_is_not_on_the_list_is_refused()

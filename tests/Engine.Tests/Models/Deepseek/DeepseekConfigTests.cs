@@ -72,7 +72,7 @@ public class DeepseekConfigTests
     }
 
     [Fact]
-    public void So_many_experts_over_all_layers_that_a_list_of_them_is_large_are_refused()
+    public void Too_many_experts_over_all_layers_are_refused()
     {
         var error = Assert.Throws<EngineException>(() => Parse(("n_routed_experts", "4096"), ("n_group", "1"), ("topk_group", "1"), ("num_hidden_layers", "1000")));
         Assert.Contains("n_routed_experts: found 4096, wanted at most 65", error.Message, StringComparison.Ordinal);

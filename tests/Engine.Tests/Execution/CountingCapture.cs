@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>Notes the sizes of steps and counts replays; a replay leaves the recorded results as they were.</summary>
-internal sealed class NotedCapture : IGraphCapture
+internal sealed class CountingCapture : IGraphCapture
 {
     /// <summary>The rows of every step that was begun.</summary>
     public List<int> Sizes { get; } = [];
@@ -31,7 +31,7 @@ internal sealed class NotedCapture : IGraphCapture
         return new Graph(this);
     }
 
-    private sealed class Graph(NotedCapture owner) : ICapturedGraph
+    private sealed class Graph(CountingCapture owner) : ICapturedGraph
     {
         public void Launch() => owner.Launches++;
 

@@ -4,7 +4,7 @@ namespace LocalLlm.Tests.Execution;
 
 /// <summary>Counts the inputs of steps that the host does not know yet.</summary>
 /// <param name="inner">Runs the steps.</param>
-internal sealed class NotingExecutor(IStepExecutor inner) : IStepExecutor
+internal sealed class CountingExecutor(IStepExecutor inner) : IStepExecutor
 {
     public ExecutorCapabilities Capabilities => inner.Capabilities;
 

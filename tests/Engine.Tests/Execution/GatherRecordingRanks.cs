@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>Two tensor-parallel ranks on the CPU that record their gathers. An instance is for one engine.</summary>
-internal sealed class CountedRanks : IStepExecutorFactory
+internal sealed class GatherRecordingRanks : IStepExecutorFactory
 {
     private readonly CountedCollectives[] _groups = [.. ThreadCollectives.Create(2).Select(group => new CountedCollectives(group))];
 
@@ -26,7 +26,7 @@ internal sealed class CountedRanks : IStepExecutorFactory
             group.Abort(reason);
     }
 
-    private sealed class Loader(EngineOptions options, CountedRanks ranks) : IExecutorLoader
+    private sealed class Loader(EngineOptions options, GatherRecordingRanks ranks) : IExecutorLoader
     {
         private readonly ModelLoader _first = new(options, ranks.Context(0));
 
