@@ -50,7 +50,7 @@ public class JoinTests
     }
 
     [Fact]
-    public async Task Nodes_of_one_host_that_were_not_told_to_share_it_are_warned_of_once()
+    public async Task Nodes_that_share_a_host_by_accident_cause_one_warning()
     {
         var log = new CollectedLogs();
         var options = Replica.InMemory(new(), 1, 3, 3) with { NumThreads = 0, LoggerFactory = log };
@@ -108,7 +108,7 @@ public class JoinTests
     }
 
     [Fact]
-    public async Task Another_version_of_the_control_stream_is_told_both_versions()
+    public async Task A_node_with_another_control_stream_version_gets_both_versions()
     {
         var network = new MemoryNetwork();
         var options = Replica.InMemory(network, 1, 2, 2) with { NodeJoinTimeout = Patience };

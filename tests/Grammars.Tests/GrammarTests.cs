@@ -168,7 +168,7 @@ public class GrammarTests
     }
 
     [Fact]
-    public void What_an_automaton_forgets_it_makes_again_the_same()
+    public void An_automaton_rebuilds_evicted_states_identically()
     {
         var limits = GrammarLimits.Default with { MaxBytes = 200_000 };
         var nodes = new GrammarNodes(limits);

@@ -81,7 +81,7 @@ public class PrecompiledNormalizerTests
     [InlineData("\"AAAAAA==\"", "has a trie of 0 units")]
     [InlineData("\"/////w==\"", "claims a trie of 4294967295 bytes, but 0 follow")]
     [InlineData("\"AAQAAAAA\"", "claims a trie of 1024 bytes, but 2 follow")]
-    public void A_map_that_is_none_is_refused(string json, string named) => Assert.Contains(named, Refusal(json), StringComparison.Ordinal);
+    public void An_invalid_character_map_is_refused(string json, string named) => Assert.Contains(named, Refusal(json), StringComparison.Ordinal);
 
     [Fact]
     public void A_trie_that_leads_astray_is_refused()

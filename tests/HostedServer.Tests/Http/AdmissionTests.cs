@@ -36,7 +36,7 @@ public sealed class AdmissionTests
     public void Texts_count_by_what_they_hold_and_never_more_than_one_request_may(int texts, int sequences) => Assert.Equal(sequences, Admission.SequencesOf(texts));
 
     [Fact]
-    public async Task Closed_it_lets_nobody_in_and_waits_for_the_last()
+    public async Task A_closed_admission_refuses_new_requests_and_waits_for_the_last()
     {
         using var admission = new Admission();
         var permit = admission.Enter(1, max: 4);

@@ -41,7 +41,7 @@ public sealed class UnreadableBodyTests(TestServer server) : IClassFixture<TestS
     [InlineData("Transfer-Encoding: chunked\r\n\r\n2", true)]
     [InlineData("Content-Length: 100\r\n\r\n{\"prompt\":", false)]
     [InlineData("Transfer-Encoding: chunked\r\n\r\n20\r\n{\"prompt\":", false)]
-    public async Task A_client_that_leaves_in_the_middle_is_nobodys_error(string rest, bool closesOnlyItsSide)
+    public async Task A_client_that_leaves_mid_request_is_not_logged_as_an_error(string rest, bool closesOnlyItsSide)
     {
         using var log = new Faults();
         server.Services.GetRequiredService<ILoggerFactory>().AddProvider(log);

@@ -77,7 +77,7 @@ public sealed class EmbeddingsTests
     }
 
     [Fact]
-    public async Task What_is_done_anyway_may_be_asked_for()
+    public async Task Options_that_request_the_default_behaviour_may_be_given()
     {
         await using var server = await StartAsync();
         const string neutral = "\"add_special_tokens\":true,\"normalize\":true,\"use_activation\":true,\"activation\":true,\"softmax\":false,\"truncation\":false,\"truncate\":\"NONE\",\"embed_dtype\":\"float32\",\"endianness\":\"little\",\"priority\":0,\"user\":\"me\",\"cache_salt\":null";

@@ -150,7 +150,7 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     [InlineData("\"tool_calls\":[{\"id\":[],\"function\":{\"name\":\"f\"}}]", "messages[1].tool_calls[0].id", "array")]
     [InlineData("\"function_call\":\"f\"", "messages[1].function_call", "string")]
     [InlineData("\"content\":[\"a\",{\"type\":\"tool_use\",\"input\":{}}]", "messages[1].content[1].name", "null")]
-    public async Task A_call_that_is_none_is_one_error_with_its_place(string member, string param, string given)
+    public async Task A_malformed_tool_call_is_one_error_with_its_place(string member, string param, string given)
     {
         using var response = await server.PostAsync(Path, $$"""{"messages":[{"role":"user","content":"q"},{"role":"assistant",{{member}}},{"role":"user","content":"r"}]}""", cancellationToken: TestContext.Current.CancellationToken);
         var error = JsonTest.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).GetProperty("error");

@@ -61,7 +61,7 @@ public sealed class ClientsThatLeaveTests
     }
 
     [Fact]
-    public async Task A_whole_answer_that_nobody_reads_holds_no_place_and_is_dropped()
+    public async Task An_unread_response_releases_its_place_and_is_dropped()
     {
         await using var server = new TestServer(options => options.StallTimeout = TimeSpan.FromMilliseconds(300));
         await server.InitializeAsync();

@@ -107,7 +107,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
     }
 
     [Fact]
-    public async Task While_it_loads_the_phase_and_the_percentage_are_told()
+    public async Task Readiness_reports_phase_and_percentage_while_loading()
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
@@ -153,7 +153,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
     }
 
     [Fact]
-    public async Task A_device_that_fails_beside_a_generator_is_told_and_ends_the_application()
+    public async Task A_failing_embedding_device_is_reported_and_ends_the_application()
     {
         var isBroken = new StrongBox<bool>();
         await using var server = new TestServer(null, Breaks(isBroken), embeddingModel: TestPaths.TinyM3);

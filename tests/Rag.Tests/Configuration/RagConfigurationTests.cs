@@ -40,7 +40,7 @@ public sealed class RagConfigurationTests
     }
 
     [Fact]
-    public void A_number_that_stands_for_no_choice_is_refused_wherever_it_comes_from()
+    public void An_undefined_enum_number_is_refused_from_any_source()
     {
         Assert.Equal("Rag:Store:Kind is '7'; allowed: Sqlite, Postgres.", Assert.Throws<RagException>(() => Options(new() { ["Rag:Store:Kind"] = "7" })).Message);
         var options = Options([]);

@@ -37,7 +37,7 @@ public sealed class EvalTests(ShippedRag rag)
     }
 
     [Fact]
-    public void A_search_that_tells_nothing_apart_is_worth_what_chance_is_worth()
+    public void A_search_with_equal_scores_ranks_like_chance()
     {
         var files = new BeirFiles([.. Enumerable.Range(0, 4).Select(p => new EvalText($"p{p}", ""))], [new("q1", "")], [new("q1", "p2", 1)]);
         TextVectors[] same = [.. Enumerable.Repeat(Vectors(1, 0), 4)];
@@ -75,7 +75,7 @@ public sealed class EvalTests(ShippedRag rag)
     }
 
     [Fact]
-    public async Task Pairs_of_a_part_are_not_taken_for_those_of_the_whole()
+    public async Task Pairs_of_a_limited_run_are_not_used_for_the_whole_collection()
     {
         using var folder = new TemporaryFolder();
         var files = new BeirFiles([new("p1", ""), new("p2", "")], [], []);
@@ -91,7 +91,7 @@ public sealed class EvalTests(ShippedRag rag)
     }
 
     [Fact]
-    public async Task Where_pairs_cannot_be_written_is_told_before_they_are_made()
+    public async Task An_unwritable_pair_file_is_reported_before_pairs_are_generated()
     {
         using var folder = new TemporaryFolder();
         var files = new BeirFiles([new("p1", "")], [], []);

@@ -50,7 +50,7 @@ public sealed class VllmOptionsTests
     [InlineData("--enable-lora False --no-enable-lora=True --enforce_eager=False")]
     [InlineData("--max-model-len 128 --swap-space 0.5")]
     [InlineData("--guided-decoding-backend auto --scheduling-policy fcfs --disable-custom-all-reduce")]
-    public async Task What_is_done_anyway_is_accepted(string options)
+    public async Task Options_that_request_the_default_behaviour_are_accepted(string options)
     {
         // The port is refused only after the command line was parsed.
         var run = await Cli.RunAsync(["serve", TestPaths.TinyR1, "--port", "70000", .. options.Split(' ')]);
@@ -87,7 +87,7 @@ public sealed class VllmOptionsTests
     [InlineData("--enable-lora True", "--enable-lora", "LoRA")]
     [InlineData("--async-scheduling False", "--no-async-scheduling", "launched ahead")]
     [InlineData("--task embed", "--task embed", "generates text")]
-    public async Task What_is_not_is_refused_by_name_with_the_reason(string options, string name, string reason)
+    public async Task Other_vllm_options_are_refused_by_name_with_the_reason(string options, string name, string reason)
     {
         var run = await Cli.RunAsync(["serve", TestPaths.TinyR1, "--port", "0", .. options.Split(' ')]);
         Assert.Equal(2, run.ExitCode);

@@ -47,7 +47,7 @@ public sealed class RenderTests : IDisposable
     }
 
     [Fact]
-    public async Task A_template_that_is_none_is_every_lines_error()
+    public async Task An_invalid_template_is_an_error_on_every_line()
     {
         var run = await Cli.WithInputAsync("{}\n{}\n", "render", "--template", Write("t.jinja", "{% if %}"), "--input", "-");
         Assert.Equal(0, run.ExitCode);

@@ -17,7 +17,7 @@ public sealed class ListenTests
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task A_unix_socket_takes_the_place_of_a_port_and_of_what_was_left_there()
+    public async Task A_unix_socket_replaces_the_port_and_a_stale_socket_file()
     {
         var folder = Directory.CreateTempSubdirectory("localllm");
         var socket = Path.Combine(folder.FullName, "s");

@@ -17,7 +17,7 @@ public sealed class ProcessTests
     [InlineData(0, 1)]
     [InlineData(30, 1)]
     [InlineData(30, 2)]
-    public async Task A_process_that_is_told_to_end_does_so_and_succeeds(int grace, int signals)
+    public async Task A_signalled_process_ends_with_exit_code_0(int grace, int signals)
     {
         var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", TestPaths.TinyR1, "--host", "127.0.0.1", "--port", "0", "--device", "cpu", "--shutdown-timeout", $"{grace}"]) { RedirectStandardError = true };
         using var process = Process.Start(start)!;

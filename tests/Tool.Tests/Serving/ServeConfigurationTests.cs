@@ -29,7 +29,7 @@ public sealed class ServeConfigurationTests
     }
 
     [Fact]
-    public void A_switch_of_the_command_line_goes_before_its_configured_opposite() =>
+    public void A_command_line_switch_overrides_its_configured_opposite() =>
         Assert.Equal(["serve", "m", "--no-enable-prefix-caching"], Complete("serve m --no-enable-prefix-caching", ("LocalLlm:EnablePrefixCaching", "true")));
 
     [Theory]
