@@ -31,7 +31,7 @@ internal static partial class CitationReader
         if (Quoted(written, thought, sources) is { Count: > 0 } quoted)
             return answer with { Text = written + string.Concat(quoted.Select(number => $" [{number}]")), Cited = quoted, Notes = notes };
         if (!options.WithholdUnsupported)
-            return answer with { State = AnswerState.Unsupported, Notes = [.. notes, "The answer cites no source, and none says it in the same words."] };
+            return answer with { State = AnswerState.Unsupported, Notes = [.. notes, "The answer cites no source, and no source has the same words."] };
         return answer with { Text = Unsupported, State = AnswerState.Unsupported, Notes = [.. notes, $"Withheld, because no source says it: {written}"] };
     }
 
@@ -39,7 +39,7 @@ internal static partial class CitationReader
     {
         if (NumberOf(match) is var number && number >= 1 && number <= sources.Count)
             return match.Value;
-        notes.Add($"The model cited {match.Value.Trim()}, which is no source; it was taken out.");
+        notes.Add($"The model cited {match.Value.Trim()}, which is not a source; the citation was removed.");
         return "";
     });
 

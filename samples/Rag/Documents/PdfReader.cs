@@ -29,7 +29,7 @@ internal static class PdfReader
             }
 
             if (lines.Count == 0)
-                throw new RagException("its pages hold no text, perhaps only pictures of it. Run it through text recognition (such as ocrmypdf) first.");
+                throw new RagException("its pages have no text, perhaps only scanned images. Run OCR on it (such as ocrmypdf) first.");
             return Sections(PdfRunningLines.Without(lines));
         }
         catch (PdfDocumentEncryptedException failure)

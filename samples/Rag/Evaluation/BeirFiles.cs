@@ -30,7 +30,7 @@ internal sealed record BeirFiles(IReadOnlyList<EvalText> Passages, IReadOnlyList
         {
             var text = TextOf(line) ?? throw new RagException($"{path}, line {number}: found {TextLines.Shortened(line)}; wanted a JSON object with the strings _id and text");
             if (!texts.TryAdd(text.Id, text))
-                throw new RagException($"{path}, line {number}: the _id '{text.Id}' is there twice; give each text its own");
+                throw new RagException($"{path}, line {number}: the _id '{text.Id}' occurs twice; give each text its own _id");
         }
 
         return texts.Count > 0 ? [.. texts.Values] : throw new RagException($"{path} is empty; wanted JSON lines with _id and text");

@@ -65,7 +65,7 @@ internal sealed class Ingestion(DocumentFolder folder, TokenCounter tokens, Ques
         if (owner != folder.FullPath)
             throw new RagException($"the store {store.Place} was made from the folder '{owner}', and the documents folder is '{folder.FullPath}'. Name another store with --store, ingest '{owner}', or, if the folder was moved, remove the store.");
         if (stored > 0 && found.Files.Count == 0 && found.Unreadable.Count == 0)
-            throw new RagException($"the documents folder '{folder.FullPath}' is empty, and the store {store.Place} has {stored} documents of it. Bring the documents back, or, if none is wanted, remove the store.");
+            throw new RagException($"the documents folder '{folder.FullPath}' is empty, and the store {store.Place} has {stored} documents of it. Restore the documents, or remove the store.");
     }
 
     private async Task<IngestOutcome> IngestAsync(string name, StoredDocument? stored, CancellationToken cancellationToken)

@@ -90,7 +90,7 @@ internal sealed class PostgresPassageStore : SqlPassageStore, IAsyncDisposable
         }
         catch (Exception failure) when (failure is NpgsqlException or System.Net.Sockets.SocketException)
         {
-            throw new RagException($"PostgreSQL does not answer: {failure.Message.TrimEnd('.')}. Look at Rag:Store:ConnectionString, and whether the server runs.", failure);
+            throw new RagException($"PostgreSQL does not answer: {failure.Message.TrimEnd('.')}. Check Rag:Store:ConnectionString, and that the server runs.", failure);
         }
     }
 

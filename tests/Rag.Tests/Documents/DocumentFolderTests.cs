@@ -173,7 +173,7 @@ public sealed class DocumentFolderTests : IDisposable
     [InlineData("loop.pdf", "cannot be read as PDF")]
     [InlineData("cut.pdf", "PDF")]
     [InlineData("encrypted.pdf", "encrypted")]
-    [InlineData("picture.pdf", "hold no text")]
+    [InlineData("picture.pdf", "have no text")]
     [InlineData("picture.png", "known: .md, .markdown, .txt and .pdf")]
     [InlineData("large.txt", "has 2001 bytes; allowed: 2000")]
     [InlineData("gone.txt", "cannot be opened")]

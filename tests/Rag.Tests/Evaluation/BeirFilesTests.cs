@@ -39,7 +39,7 @@ public sealed class BeirFilesTests : IDisposable
     [InlineData("passages", "", "is empty")]
     [InlineData("passages", "{\"_id\": 3, \"text\": \"x\"}", "line 1")]
     [InlineData("passages", "{\"_id\": \"p1\", \"text\": \"x\"}\nno json", "line 2")]
-    [InlineData("queries", "{\"_id\": \"q1\", \"text\": \"x\"}\n{\"_id\": \"q1\", \"text\": \"y\"}", "there twice")]
+    [InlineData("queries", "{\"_id\": \"q1\", \"text\": \"x\"}\n{\"_id\": \"q1\", \"text\": \"y\"}", "occurs twice")]
     [InlineData("qrels", "a\tb\tscore\nq1\tp1\tmuch", "line 2")]
     [InlineData("qrels", "q1\tp1\tmuch\nq1\tp2\t1", "line 1: found 'q1")]
     [InlineData("qrels", "q1\tp1\t1\nquery-id\tcorpus-id\tscore", "line 2")]
