@@ -67,7 +67,7 @@ public sealed class GrammarSourceTests
         { new GrammarSource.Choice([]), "at least one text" },
         { new GrammarSource.AnyOf([]), "at least one alternative" },
         { new GrammarSource.TextWithTags("", new GrammarSource.Literal("a")), "is empty" },
-        { new GrammarSource.TextOr(new GrammarSource.Literal("a"), ' '), "no white space" },
+        { new GrammarSource.TextOr(new GrammarSource.Literal("a"), ' '), "other than white space" },
         { new GrammarSource.JsonSchema("{"), "#: the schema cannot be read" },
         { new GrammarSource.Named("the parameters of 'f'", new GrammarSource.JsonSchema("false")), "the parameters of 'f': " },
     };

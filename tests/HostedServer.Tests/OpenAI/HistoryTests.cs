@@ -238,7 +238,7 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     [Theory]
     [InlineData("\"guided_regex\":\"a[b\"", "guided_regex: the pattern cannot be used: at character ")]
     [InlineData("\"guided_grammar\":\"root ::= (\"", "guided_grammar: the grammar cannot be used: in line 1, ")]
-    [InlineData("\"guided_choice\":[]", "guided_choice: the list of choices cannot be used: at least one text is needed")]
+    [InlineData("\"guided_choice\":[]", "guided_choice: the list of choices cannot be used: give at least one text")]
     [InlineData("\"guided_json\":{\"type\":\"something\"}", "guided_json: the schema cannot be used: ")]
     [InlineData("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":[]}}", "response_format.json_schema.schema: given array, allowed a JSON schema")]
     [InlineData("\"structured_outputs\":{}", "structured_outputs: given no structure, allowed exactly one of json, choice, regex, grammar and json_object")]

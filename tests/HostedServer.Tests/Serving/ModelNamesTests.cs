@@ -28,7 +28,7 @@ public sealed class ModelNamesTests : IClassFixture<ModelNamesTests.Both>, IClas
     [InlineData("/score", """{"model":"tiny-r1","text_1":"a","text_2":"b"}""")]
     [InlineData("/v1/score", """{"model":"alias","text_1":"a","text_2":"b"}""")]
     public Task A_generator_is_not_asked_for_embeddings(string path, string body) =>
-        AssertAsync(_both, path, body, 400, "model_not_supported", body.Contains("alias", StringComparison.Ordinal) ? "'alias' generates text" : "'tiny-r1' generates text", "/v1/chat/completions and /v1/completions", "Use 'tiny-m3' here");
+        AssertAsync(_both, path, body, 400, "model_not_supported", body.Contains("alias", StringComparison.Ordinal) ? "'alias' generates text" : "'tiny-r1' generates text", "/v1/chat/completions or /v1/completions", "Use 'tiny-m3' here");
 
     [Theory]
     [InlineData("/v1/chat/completions", """{"model":"x","messages":[{"role":"user","content":"a"}]}""", "served: tiny-r1, alias.")]
