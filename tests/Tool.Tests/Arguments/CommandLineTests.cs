@@ -126,7 +126,7 @@ public class CommandLineTests
     [Theory]
     [InlineData("--dtype int3", "int3")]
     [InlineData("--kv-cache-dtype fp8_e5m2", "kv_cache_dtype is 'fp8_e5m2'; allowed: auto")]
-    [InlineData("-q awq", "quantization is 'awq'; allowed: none, fp8 (beside a checkpoint in 8-bit floats")]
+    [InlineData("-q awq", "quantization is 'awq'; allowed: none, fp8 (only for a checkpoint in 8-bit floats")]
     [InlineData("--quantization fp8", "quantization is fp8, but config.json has no quantization_config")]
     [InlineData("-tp 3", "tensor_parallel_size")]
     [InlineData("--gpu-memory-utilization 2", "gpu_memory_utilization")]

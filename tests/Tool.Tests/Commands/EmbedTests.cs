@@ -101,7 +101,7 @@ public sealed class EmbedTests
             {"text":"a","page":3}
             """, Embed());
         Assert.Contains("2 texts, 0 failed", run.Error, StringComparison.Ordinal);
-        Assert.Contains("not read: page, test", run.Error, StringComparison.Ordinal);
+        Assert.Contains("ignored unknown fields: page, test", run.Error, StringComparison.Ordinal);
     }
 
     [Fact]

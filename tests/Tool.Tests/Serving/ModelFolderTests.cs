@@ -65,7 +65,7 @@ public sealed class ModelFolderTests
     [InlineData("s3://bucket/qwen", "does not read (s3://)", "copy the model")]
     [InlineData("hf://Qwen/Qwen2-0.5B", "address of a hub", "such as Qwen/Qwen2-0.5B")]
     [InlineData("ollama://deepseek-r1:7b", "Ollama", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B")]
-    [InlineData("~/models/x", "is replaced by shells only", "/models/x")]
+    [InlineData("~/models/x", "only shells expand ~", "/models/x")]
     [InlineData("./no/such", "is not a folder", "org/name")]
     [InlineData("a/b/c", "is not a folder", "org/name")]
     public async Task A_text_that_names_no_folder_is_called_what_it_is(string text, params string[] says)
