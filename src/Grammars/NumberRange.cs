@@ -91,7 +91,7 @@ internal sealed class NumberRange
     private static SchemaDecimal Number(JsonElement value, string at) =>
         value.ValueKind == JsonValueKind.Number && SchemaDecimal.TryParse(value.GetRawText(), out var number)
             ? number
-            : throw new GrammarException($"{at}: only numbers of at most 40 characters and exponents of at most 308 can be kept to, found {value.GetRawText()}");
+            : throw new GrammarException($"{at}: only numbers of at most 40 characters and exponents of at most 308 can be enforced, found {value.GetRawText()}");
 }
 
 /// <summary>A bound on numbers.</summary>

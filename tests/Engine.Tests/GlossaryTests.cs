@@ -22,6 +22,10 @@ public partial class GlossaryTests
         { @"\b(EncoderWorker|LaunchedStep|AnswerReader|ChatAnswer|AnswerParser|ThinkingSplitter|ISequenceObserver)\b", "the names of today's architecture page" },
         { @"\b[Kk]ey words?\b", "keyword" },
         { @"\btakes? no notice\b", "ignores" },
+        { @"\bkept to\b|_kept_to\b", "enforced, respected" },
+        { @"_(is|are|was|were)_told\b(?!_apart)", "reported" },
+        { @"\b(is|are) no numbers?\b|\bthat (is|are) none\b", "not a number, not finite, invalid" },
+        { @"\b(is|it is) felt\b|\bwho reads along\b|\b(Pulse|LastWord)\b(?!\()", "who does what" },
         { @"\bwaits? for ever\b", "waits forever, or: no caller waits" },
     };
 

@@ -67,7 +67,7 @@ public sealed class ChatClientTests(EngineFixture fixture) : IClassFixture<Engin
     }
 
     [Fact]
-    public async Task What_is_not_supported_is_refused_by_name()
+    public async Task Unsupported_settings_are_refused_by_name()
     {
         using var client = fixture.Value.AsIChatClient();
         await AssertRefused(new ChatOptions { AdditionalProperties = new() { ["n"] = 2 } }, "n");

@@ -49,7 +49,7 @@ public sealed class DependencyInjectionTests
     }
 
     [Fact]
-    public async Task All_that_is_wrong_with_the_options_is_told_before_anything_is_loaded()
+    public async Task All_that_is_wrong_with_the_options_is_reported_before_anything_is_loaded()
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Services.AddKeyedLocalLlm("bad", options => (options.ModelPath, options.Dtype, options.MaxModelLength, options.Speculation) = ("/nowhere", "int3", 0, new() { Method = "eagle" }));

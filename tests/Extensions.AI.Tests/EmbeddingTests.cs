@@ -109,7 +109,7 @@ public sealed class EmbeddingTests
     }
 
     [Fact]
-    public async Task All_that_is_wrong_with_the_options_is_told_before_anything_is_loaded()
+    public async Task All_that_is_wrong_with_the_options_is_reported_before_anything_is_loaded()
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Services.AddKeyedLocalLlmEmbeddings("bad", options => (options.ModelPath, options.Dtype, options.MaxBatchedTokens) = ("/nowhere", "int3", 0));

@@ -97,7 +97,7 @@ public sealed class ToolsAndReasoningTests(EngineFixture fixture) : IClassFixtur
     }
 
     [Fact]
-    public async Task A_structure_beside_tools_is_kept_to_or_a_tool_is_called()
+    public async Task A_structure_beside_tools_is_enforced_or_a_tool_is_called()
     {
         using var client = fixture.Value.AsIChatClient();
         var options = new ChatOptions { Temperature = 0, MaxOutputTokens = 300, Tools = [GetSecret], ResponseFormat = ChatResponseFormat.ForJsonSchema<Secret>() };
@@ -148,7 +148,7 @@ public sealed class ToolsAndReasoningTests(EngineFixture fixture) : IClassFixtur
     }
 
     [Fact]
-    public async Task A_model_whose_template_has_no_place_for_tools_is_told_of_them_all_the_same()
+    public async Task A_model_whose_template_has_no_place_for_tools_gets_them_all_the_same()
     {
         const string template = """
             {{- bos_token ~ (messages[0].content if messages[0].role == "system" else "") -}}

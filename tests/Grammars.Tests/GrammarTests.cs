@@ -92,7 +92,7 @@ public class GrammarTests
     [InlineData("((a{1000}){1000}){1000}", "nodes")]
     [InlineData("[z-a]", "wrong way round")]
     [InlineData("a++", "possessive")]
-    public void A_pattern_that_cannot_be_kept_to_is_refused_with_the_reason(string pattern, string reason) =>
+    public void A_pattern_that_cannot_be_enforced_is_refused_with_the_reason(string pattern, string reason) =>
         Assert.Contains(reason, Assert.Throws<GrammarException>(() => Automaton(nodes => RegexGrammar.Parse(nodes, pattern))).Message, StringComparison.Ordinal);
 
     [Fact]

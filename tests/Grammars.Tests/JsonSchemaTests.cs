@@ -113,7 +113,7 @@ public class JsonSchemaTests
     [InlineData("""{"$schema":"http://json-schema.org/draft-04/schema#","const":"\ud800","enum":["\ud800"]}""")]
     [InlineData("7")]
     [InlineData("false")]
-    public void What_cannot_be_kept_to_is_refused_with_its_place(string schema) =>
+    public void What_cannot_be_enforced_is_refused_with_its_place(string schema) =>
         Assert.StartsWith("#", Assert.ThrowsAny<GrammarException>(() => Automaton(schema)).Message);
 
     [Theory]

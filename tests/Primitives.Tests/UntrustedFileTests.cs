@@ -17,7 +17,7 @@ public sealed class UntrustedFileTests : IDisposable
     }
 
     [Fact]
-    public void What_is_no_file_is_missing()
+    public void A_path_that_is_not_a_file_is_missing()
     {
         foreach (var path in (string[])[_folder, Path.Combine(_folder, "none"), "/dev/zero"])
         {

@@ -62,7 +62,7 @@ public sealed class SemanticKernelSettingsTests(EngineFixture fixture) : IClassF
     }
 
     [Fact]
-    public async Task A_response_format_that_is_none_is_refused_with_what_is_allowed()
+    public async Task An_invalid_response_format_is_refused_with_what_is_allowed()
     {
         foreach (var format in new object[] { "xml", 5, new object(), JsonSerializer.SerializeToElement(new { type = "json_schema" }) })
         {

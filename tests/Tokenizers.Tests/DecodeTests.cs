@@ -106,7 +106,7 @@ public class DecodeTests
     [InlineData("""{"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"ByteFallback"}]}""", "decoder.decoders[1].type")]
     [InlineData("""{"type":"Strip","content":"ab","start":1,"stop":0}""", "decoder.content")]
     [InlineData("""{"type":"Strip","content":"a","start":-1,"stop":0}""", "decoder.start")]
-    public void What_is_not_supported_is_refused_by_name(string json, string named)
+    public void Unsupported_settings_are_refused_by_name(string json, string named)
     {
         using var folder = new TemporaryTokenizer(file => file["decoder"] = JsonNode.Parse(json));
         var error = Assert.Throws<TokenizerException>(folder.Load);

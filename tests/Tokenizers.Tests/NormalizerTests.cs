@@ -36,7 +36,7 @@ public class NormalizerTests
     [InlineData("3", "normalizer")]
     [InlineData("""{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Odd"}]}""", "normalizer.normalizers[1].type")]
     [InlineData("""{"type":"Replace","pattern":{"Regex":"(?<=a)b"},"content":"▁"}""", "normalizer.pattern.Regex")]
-    public void What_is_not_supported_is_refused_by_name(string json, string named)
+    public void Unsupported_settings_are_refused_by_name(string json, string named)
     {
         var error = Assert.Throws<UntrustedFileException>(() => Read(json));
         Assert.Contains(named, error.Message, StringComparison.Ordinal);

@@ -102,7 +102,7 @@ public class PatternTests
     [InlineData(@"[z-a]")]
     [InlineData(@"\x{110000}")]
     [InlineData("((((((((((a{100}){100}){100}){100})))))))")]
-    public void What_is_not_supported_is_refused(string expression) =>
+    public void Unsupported_syntax_is_refused(string expression) =>
         Assert.ThrowsAny<FormatException>(() => new RegexPattern(expression));
 
     [Fact]

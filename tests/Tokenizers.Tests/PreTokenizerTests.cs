@@ -42,7 +42,7 @@ public class PreTokenizerTests
     [InlineData("""{"type":"Split","pattern":{},"behavior":"Isolated","invert":false}""", "pre_tokenizer.pattern")]
     [InlineData("""{"type":"Split","pattern":{"String":"a"},"behavior":"Other","invert":false}""", "pre_tokenizer.behavior")]
     [InlineData("""{"type":"Split","pattern":{"String":"a"},"behavior":"Isolated","invert":1}""", "pre_tokenizer.invert")]
-    public void What_is_not_supported_is_refused_by_name(string json, string named)
+    public void Unsupported_settings_are_refused_by_name(string json, string named)
     {
         var error = Assert.Throws<UntrustedFileException>(() => Split(json, "a"));
         Assert.Contains(named, error.Message, StringComparison.Ordinal);

@@ -95,7 +95,7 @@ internal sealed record NodeLaunch(int Nodes, int NodeRank, string? MasterAddress
             return null;
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? number
-            : throw new UsageException($"{name} is '{text}', which is no number; it is set by a launcher: unset it, or correct it");
+            : throw new UsageException($"{name} is '{text}', which is not a number; it is set by a launcher: unset it, or correct it");
     }
 
     private sealed record Source(string NodesName, int Nodes, string RankName, int NodeRank, string? MasterAddress);

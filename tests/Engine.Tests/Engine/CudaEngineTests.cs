@@ -202,7 +202,7 @@ public sealed class CudaEngineTests
     }
 
     [Fact]
-    public async Task A_request_that_the_host_samples_joins_and_moves_nobody_elses_draws()
+    public async Task A_request_that_the_host_samples_moves_no_other_requests_draws()
     {
         // The one-token prompts join whatever step is next, even one that is submitted while earlier tokens are still being sampled.
         GenerationRequest Seeded(int i) => GenerationRequest.FromTokenIds([300 + i, 301, 302], new() { Temperature = 1, Seed = i, MaxTokens = 60, IgnoreEos = true });

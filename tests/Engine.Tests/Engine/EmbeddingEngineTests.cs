@@ -128,7 +128,7 @@ public sealed class EmbeddingEngineTests
     }
 
     [Fact]
-    public async Task A_length_beyond_the_models_is_refused_and_a_shorter_one_is_kept_to()
+    public async Task A_length_beyond_the_models_is_refused_and_a_shorter_one_is_respected()
     {
         var options = new EngineOptions { ModelPath = TestPaths.TinyM3, Device = "cpu" };
         var refusal = await Assert.ThrowsAsync<EngineException>(() => EmbeddingEngine.LoadAsync(options with { MaxModelLen = 513 }, cancellationToken: Token));

@@ -148,7 +148,7 @@ public sealed class EmbeddingFailureTests
     }
 
     [Fact]
-    public async Task The_length_of_sentence_transformers_own_configuration_is_kept_to()
+    public async Task The_length_of_sentence_transformers_own_configuration_is_respected()
     {
         using var folder = new EncoderFolder();
         folder.Edit("sentence_bert_config.json", json => json["max_seq_length"] = 64);

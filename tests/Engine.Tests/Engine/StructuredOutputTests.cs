@@ -73,7 +73,7 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_grammar_in_ebnf_is_kept_to()
+    public async Task A_grammar_in_ebnf_is_enforced()
     {
         const string Sums = """
             root ::= sum ("; " sum){1,2} "."   # two or three of them
@@ -97,7 +97,7 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_structure_is_kept_to_through_preemption()
+    public async Task A_structure_is_enforced_through_preemption()
     {
         // There is room for only some of the requests. The others lose their blocks and begin again with what they have generated.
         await using var engine = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", NumGpuBlocksOverride = 40, EnablePrefixCaching = false, MaxModelLen = 400 }, cancellationToken: Token);
@@ -147,7 +147,7 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     [InlineData("""{"response_format": {"type": "json_schema", "json_schema": {"schema": {"properties": {"a": {"type": "array", "uniqueItems": true}}}}}}""", "#/properties/a/uniqueItems")]
     [InlineData("""{"structured_outputs": {"json": "{"}}""", "structured_outputs.json")]
     [InlineData("""{"structured_outputs": {"json": {"type": "object"}, "json_object": true}}""", "exactly one")]
-    public async Task A_structure_that_cannot_be_kept_to_is_refused_with_the_reason(string json, string reason)
+    public async Task A_structure_that_cannot_be_enforced_is_refused_with_the_reason(string json, string reason)
     {
         using var document = JsonDocument.Parse(json);
         var failure = await Assert.ThrowsAsync<EngineException>(async () =>

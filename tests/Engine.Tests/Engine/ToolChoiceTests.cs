@@ -62,7 +62,7 @@ public class ToolChoiceTests
     }
 
     [Fact]
-    public async Task A_schema_that_cannot_be_kept_to_is_refused_with_the_tool_and_the_place()
+    public async Task A_schema_that_cannot_be_enforced_is_refused_with_the_tool_and_the_place()
     {
         await using var engine = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1 }, cancellationToken: Token);
         var request = new GenerationRequest

@@ -45,7 +45,7 @@ public sealed class CudaArchitectureTests
     [InlineData(70)]
     [InlineData(7)]
     [InlineData(95)]
-    public void What_is_no_architecture_is_refused_without_a_card(int asked)
+    public void An_unknown_architecture_is_refused_without_a_card(int asked)
     {
         var refusal = Assert.Throws<EngineException>(() => EngineOptionsValidator.Validate(new() { ModelPath = TestPaths.TinyR1, CudaArch = asked }));
         Assert.Equal(CudaArchitecture.Option, refusal.Parameter);

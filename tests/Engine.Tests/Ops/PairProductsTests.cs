@@ -52,7 +52,7 @@ public sealed class PairProductsTests : IDisposable
     }
 
     [Fact]
-    public void A_row_that_is_no_number_leaves_the_others_alone()
+    public void A_row_with_NaN_leaves_the_others_alone()
     {
         using var weight = Pack(randn(70, 33).to(bfloat16), null);
         var x = randn(9, 33).to(bfloat16);

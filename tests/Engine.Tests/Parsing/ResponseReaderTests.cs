@@ -50,7 +50,7 @@ public sealed class ResponseReaderTests
     }
 
     [Fact]
-    public void A_call_that_is_cut_off_is_told_from_a_whole_one()
+    public void A_call_that_is_cut_off_is_distinguished_from_a_whole_one()
     {
         var reader = Reader("");
         var builder = new ResponseBuilder();

@@ -102,7 +102,7 @@ public class DraftTests
     }
 
     [Fact]
-    public void Drafts_take_blocks_that_nobody_needs_and_preempt_nobody()
+    public void Drafts_take_free_blocks_and_preempt_no_sequence()
     {
         // Two blocks: each sequence has one, with room for one more token.
         var lab = Lab([7, 7, 7], numBlocks: 2, maxModelLen: 16);

@@ -88,7 +88,7 @@ public class PreemptionTests
     }
 
     [Fact]
-    public void Nobody_is_admitted_in_a_step_that_preempted()
+    public void No_sequence_is_admitted_in_a_step_that_preempted()
     {
         var lab = new SchedulerLab(numBlocks: 4, blockSize: 4, maxModelLen: 16);
         lab.Add(1, prompt: 4);

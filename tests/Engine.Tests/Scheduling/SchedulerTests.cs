@@ -56,7 +56,7 @@ public class SchedulerTests
     }
 
     [Fact]
-    public void Without_chunked_prefill_a_prompt_waits_until_it_fits_whole_and_nobody_overtakes_it()
+    public void Without_chunked_prefill_a_prompt_waits_until_it_fits_whole_and_is_not_overtaken()
     {
         var lab = new SchedulerLab(maxModelLen: 64, maxNumBatchedTokens: 64, configure: o => o with { EnableChunkedPrefill = false });
         lab.Add(1, prompt: 30);

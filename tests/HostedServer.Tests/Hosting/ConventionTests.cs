@@ -18,7 +18,7 @@ public sealed class ConventionTests
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task A_policy_of_the_host_lets_in_whom_it_knows_and_nobody_else()
+    public async Task A_policy_of_the_host_admits_only_known_callers()
     {
         await using var app = await HostApplication.StartAsync(
             services =>

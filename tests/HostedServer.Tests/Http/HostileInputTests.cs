@@ -27,7 +27,7 @@ public sealed class HostileInputTests(TestServer server) : IClassFixture<TestSer
 
     [Theory]
     [MemberData(nameof(Inputs))]
-    public async Task It_is_refused_as_the_contract_says_and_harms_nobody(int index, string name)
+    public async Task It_is_refused_as_the_contract_says_and_harms_no_other_request(int index, string name)
     {
         var input = HostileInputs.All[index];
         var watch = Stopwatch.StartNew();

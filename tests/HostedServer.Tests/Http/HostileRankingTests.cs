@@ -28,7 +28,7 @@ public sealed class HostileRankingTests(EncoderServer encoder) : IClassFixture<E
 
     [Theory]
     [MemberData(nameof(Inputs))]
-    public async Task It_is_refused_as_the_contract_says_and_harms_nobody(int index, string name)
+    public async Task It_is_refused_as_the_contract_says_and_harms_no_other_request(int index, string name)
     {
         var input = HostileRankings.All[index];
         var watch = Stopwatch.StartNew();

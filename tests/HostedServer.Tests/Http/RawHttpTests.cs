@@ -26,7 +26,7 @@ public sealed class RawHttpTests(TestServer server) : IClassFixture<TestServer>
         { "a NUL in a header", "GET /health HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 400 },
         { "a NUL in the path", "GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
         { "a length below zero", Post + "Content-Length: -1\r\n\r\n", 400 },
-        { "a length that is no number", Post + "Content-Length: x\r\n\r\n", 400 },
+        { "a length that is not a number", Post + "Content-Length: x\r\n\r\n", 400 },
         { "two lengths", Post + "Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400 },
         { "a length beyond 64 bits", Post + "Content-Length: 99999999999999999999\r\n\r\n", 400 },
         { "a length beyond the limit", Post + "Content-Length: 9000000000\r\n\r\n", 413 },
@@ -60,7 +60,7 @@ public sealed class RawHttpTests(TestServer server) : IClassFixture<TestServer>
     }
 
     [Fact]
-    public async Task A_bom_before_an_object_is_none_of_it()
+    public async Task A_bom_before_an_object_is_skipped()
     {
         var answer = await server.RawAsync([.. Encoding.UTF8.GetBytes($"{Post}Content-Length: {Body.Length + 3}\r\n\r\n"), 0xef, 0xbb, 0xbf, .. Encoding.UTF8.GetBytes(Body)]);
         Assert.Contains("Paris", answer, StringComparison.Ordinal);
@@ -85,7 +85,7 @@ public sealed class RawHttpTests(TestServer server) : IClassFixture<TestServer>
     }
 
     [Fact]
-    public async Task A_body_that_ends_too_early_harms_nobody()
+    public async Task A_body_that_ends_too_early_harms_no_other_request()
     {
         await server.RawAsync(Encoding.ASCII.GetBytes(Post + "Content-Length: 100\r\n\r\n{\"prompt\":"), closesWrite: true);
         Assert.Contains("Paris", await server.RawAsync(Encoding.UTF8.GetBytes($"{Post}Content-Length: {Body.Length}\r\n\r\n{Body}")), StringComparison.Ordinal);

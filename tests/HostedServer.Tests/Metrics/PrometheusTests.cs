@@ -46,7 +46,7 @@ public sealed class PrometheusTests(TestServer server) : IClassFixture<TestServe
     }
 
     [Fact]
-    public async Task Acceptance_of_drafts_is_told_by_place_where_the_engine_speculates()
+    public async Task Acceptance_of_drafts_is_reported_by_place_where_the_engine_speculates()
     {
         Assert.DoesNotContain(await ReadAsync(), sample => sample.Key.Contains("spec_decode", StringComparison.Ordinal));
         var scope = new object();

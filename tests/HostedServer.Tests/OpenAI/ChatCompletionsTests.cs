@@ -122,7 +122,7 @@ public sealed class ChatCompletionsTests(TestServer server) : IClassFixture<Test
     }
 
     [Fact]
-    public async Task A_schema_is_kept_to()
+    public async Task A_schema_is_enforced()
     {
         var answer = await server.AskAsync(Path, Body("""
             "max_tokens":200,"response_format":{"type":"json_schema","json_schema":{"name":"city","schema":{"type":"object","properties":{"city":{"type":"string","maxLength":20}},"required":["city"],"additionalProperties":false}}}
@@ -174,7 +174,7 @@ public sealed class ChatCompletionsTests(TestServer server) : IClassFixture<Test
     }
 
     [Fact]
-    public async Task A_stop_string_is_told_and_left_out()
+    public async Task A_stop_string_is_reported_and_left_out()
     {
         var answer = (await server.AskAsync(Path, Body("\"stop\":[\"Paris\"]"))).GetProperty("choices")[0];
         Assert.Equal("stop", answer.GetProperty("finish_reason").GetString());

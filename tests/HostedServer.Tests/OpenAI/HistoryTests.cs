@@ -219,7 +219,7 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     [InlineData("\"response_format\":{\"type\":\"json_object\",\"schema\":{\"enum\":[7]}}", "^7$")]
     [InlineData("\"response_format\":{\"type\":\"json_schema\",\"schema\":{\"enum\":[7]}}", "^7$")]
     [InlineData("\"guided_regex\":\"[0-9]{3}\",\"guided_json\":null,\"response_format\":{\"type\":\"text\"}", "^[0-9]{3}$")]
-    public async Task Structures_are_kept_to_under_the_older_names_in_both_kinds_of_bodies(string field, string pattern)
+    public async Task Structures_are_enforced_under_the_older_names_in_both_kinds_of_bodies(string field, string pattern)
     {
         var answer = await AnswerAsync($"\"temperature\":0,\"thinking\":{{\"type\":\"disabled\"}},{field}");
         Assert.Matches(pattern, answer.GetProperty("message").GetProperty("content").GetString());
@@ -249,7 +249,7 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     [InlineData("\"response_format\":{\"type\":\"json_schema\",\"schema\":{},\"json_schema\":{\"schema\":{}}}", "response_format.schema: given a schema beside json_schema")]
     [InlineData("\"json_schema\":{},\"response_format\":{\"type\":\"json_object\"}", "json_schema: given together with response_format")]
     [InlineData("\"modalities\":[\"text\",\"audio\"]", "modalities: audio is not supported; supported are text")]
-    public async Task A_structure_that_cannot_be_kept_to_is_refused_by_its_field_with_the_reason(string field, string expected)
+    public async Task A_structure_that_cannot_be_enforced_is_refused_by_its_field_with_the_reason(string field, string expected)
     {
         using var response = await server.PostAsync(Path, $$"""{"messages":[{"role":"user","content":"q"}],{{field}}}""", cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(400, (int)response.StatusCode);

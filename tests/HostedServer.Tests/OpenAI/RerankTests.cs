@@ -139,7 +139,7 @@ public sealed class RerankTests(EncoderServer encoder) : IClassFixture<EncoderSe
     }
 
     [Fact]
-    public async Task A_full_queue_is_told_at_once()
+    public async Task A_full_queue_is_reported_at_once()
     {
         await using var server = new TestServer(options => options.MaxQueuedSequences = 0, isEncoder: true);
         await server.InitializeAsync();

@@ -73,7 +73,7 @@ public sealed class ClientsThatLeaveTests
     }
 
     [Fact]
-    public async Task A_request_beyond_the_queue_is_told_when_to_come_back()
+    public async Task A_request_beyond_the_queue_gets_a_time_to_retry()
     {
         await using var server = new TestServer(options => options.MaxQueuedSequences = 2, engine => engine with { MaxNumSeqs = 2 });
         await server.InitializeAsync();

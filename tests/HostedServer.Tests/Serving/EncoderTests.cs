@@ -133,7 +133,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
     }
 
     [Fact]
-    public async Task A_device_that_fails_is_told_and_ends_the_application()
+    public async Task A_device_that_fails_is_reported_and_ends_the_application()
     {
         var isBroken = new StrongBox<bool>();
         await using var server = new TestServer(null, Breaks(isBroken), isEncoder: true);

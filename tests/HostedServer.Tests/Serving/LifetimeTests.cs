@@ -21,7 +21,7 @@ public sealed class LifetimeTests
     private const string Long = """{"prompt":"Once upon a time","max_tokens":1900,"n":32,"temperature":1,"ignore_eos":true,"stream":true}""";
 
     [Fact]
-    public async Task While_the_model_loads_the_phase_and_the_percentage_are_told()
+    public async Task While_the_model_loads_the_phase_and_the_percentage_are_reported()
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
@@ -148,7 +148,7 @@ public sealed class LifetimeTests
     }
 
     [Fact]
-    public async Task A_stream_that_waits_for_its_first_token_is_told_that_the_server_ends()
+    public async Task A_stream_that_waits_for_its_first_token_gets_an_error_when_the_server_ends()
     {
         await using var server = new TestServer(options => options.ShutdownTimeout = TimeSpan.Zero, engine => engine with { MaxNumSeqs = 1 });
         await server.InitializeAsync();

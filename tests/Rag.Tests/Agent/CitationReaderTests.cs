@@ -25,7 +25,7 @@ public sealed class CitationReaderTests
     [InlineData("It has 903 watts [2] [3].", "It has 903 watts [2].", "[3]")]
     [InlineData("The color of the Ember server is blue. [0]", "The color of the Ember server is blue. [1]", "[0]")]
     [InlineData("It has 903 watts [2][999999999].", "It has 903 watts [2].", "[999999999]")]
-    public void A_number_that_is_no_source_is_taken_out_and_told(string said, string wanted, string number)
+    public void A_number_that_is_not_a_source_is_removed_and_reported(string said, string wanted, string number)
     {
         var answer = Read(said);
         Assert.Equal(wanted, answer.Text);
@@ -33,7 +33,7 @@ public sealed class CitationReaderTests
     }
 
     [Fact]
-    public void What_no_source_says_is_told_or_withheld()
+    public void Statements_without_a_source_are_reported_or_withheld()
     {
         const string Said = "The power of the Orion server is 903 watts.";
         var told = Read(Said);
@@ -59,7 +59,7 @@ public sealed class CitationReaderTests
     }
 
     [Fact]
-    public void Figures_that_the_cited_source_does_not_have_are_told()
+    public void Figures_that_the_cited_source_does_not_have_are_reported()
     {
         var answer = Read("The server is blue [1]. It has 5 watts [2].");
         Assert.Equal(AnswerState.Unsupported, answer.State);

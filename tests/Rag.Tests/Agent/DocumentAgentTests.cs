@@ -29,7 +29,7 @@ public sealed class DocumentAgentTests(ShippedRag rag)
     }
 
     [Fact]
-    public async Task A_question_that_the_documents_do_not_answer_is_told_as_such()
+    public async Task A_question_that_the_documents_do_not_answer_is_reported_as_such()
     {
         var answer = await AskAsync(rag.Get<DocumentAgent>(), "What is the speed of the Harbor server?");
         Assert.Equal(("The context does not say.", AnswerState.NotFound), (answer.Text, answer.State));

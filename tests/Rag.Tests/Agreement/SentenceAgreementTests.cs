@@ -265,7 +265,7 @@ public sealed class SentenceAgreementTests
     }
 
     [Fact]
-    public void Synonyms_are_sets_and_what_is_none_is_refused_with_its_line()
+    public void Synonyms_are_sets_and_anything_else_is_refused_with_its_line()
     {
         var synonyms = Synonyms.Parse(["# comment", "", "draught, depth # of a ship"], "file");
         Assert.True(SentenceAgreement.Agrees(AskedQuestion.Read("What is the depth of the tug?", synonyms), "The draught of the tug is 3 meters.", ""));

@@ -154,7 +154,7 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
     }
 
     [Fact]
-    public async Task An_empty_store_is_told()
+    public async Task An_empty_store_is_reported()
     {
         var (code, _, error) = await RunAsync(["search", "x", "--store", _folder["empty.db"]]);
         Assert.Equal(1, code);

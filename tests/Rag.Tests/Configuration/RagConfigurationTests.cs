@@ -52,7 +52,7 @@ public sealed class RagConfigurationTests
     }
 
     [Fact]
-    public void All_faults_are_told_at_once()
+    public void All_faults_are_reported_at_once()
     {
         var options = new RagOptions { Search = { Weights = new() { Dense = -1 }, RelativeThreshold = 2 }, Chunking = { MaxTokens = 20, OverlapTokens = 20 }, Store = { Kind = StoreKind.Postgres, Schema = "no;schema" }, Answer = { Prompt = "{question}" } };
         var faults = new RagOptionsValidator().Validate(null, options).Failures!.ToArray();

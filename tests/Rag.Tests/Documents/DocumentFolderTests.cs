@@ -177,7 +177,7 @@ public sealed class DocumentFolderTests : IDisposable
     [InlineData("picture.png", "known: .md, .markdown, .txt and .pdf")]
     [InlineData("large.txt", "has 2001 bytes; allowed: 2000")]
     [InlineData("gone.txt", "cannot be opened")]
-    public async Task What_cannot_be_read_is_told_in_one_sentence(string name, string wanted)
+    public async Task What_cannot_be_read_is_reported_in_one_sentence(string name, string wanted)
     {
         foreach (var (file, bytes) in Hostile())
             _folder.Write(file, bytes);
@@ -259,7 +259,7 @@ public sealed class DocumentFolderTests : IDisposable
     }
 
     [Fact]
-    public void A_folder_that_is_not_there_is_told()
+    public void A_folder_that_is_not_there_is_reported()
     {
         var failure = Assert.Throws<RagException>(() => Folder(options => options.Folder = _folder["none"]).List());
         Assert.Contains("does not exist", failure.Message, StringComparison.Ordinal);

@@ -24,7 +24,7 @@ public sealed class AnswerCheckTests : IDisposable
     [InlineData("{\"question\": \"Q?\", \"answer\": \"1\", \"answer\": null}", "answer")]
     [InlineData("[]", "found '[]'")]
     [InlineData("no json", "wanted a JSON object")]
-    public async Task What_is_no_question_with_its_answer_is_refused_with_its_place(string line, string wanted)
+    public async Task A_line_without_question_and_answer_is_refused_with_its_place(string line, string wanted)
     {
         _folder.Write("questions", "\n" + line);
         var message = (await Assert.ThrowsAsync<RagException>(ReadAsync)).Message;

@@ -50,14 +50,14 @@ public sealed class BeirFilesTests : IDisposable
     [InlineData("qrels", "q1 p1 1", "divided by tabs")]
     [InlineData("qrels", "q1\tnone\t1", "name a query or passage that is in no file")]
     [InlineData("qrels", "q1\tp1\t0", "no judgement has a grade above 0")]
-    public async Task What_is_wrong_is_told_with_its_place(string file, string text, string wanted)
+    public async Task What_is_wrong_is_reported_with_its_place(string file, string text, string wanted)
     {
         _folder.Write(file, text);
         Assert.Contains(wanted, (await Assert.ThrowsAsync<RagException>(ReadAsync)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public async Task A_folder_in_place_of_a_file_is_told_as_such()
+    public async Task A_folder_in_place_of_a_file_is_reported_as_such()
     {
         Directory.CreateDirectory(_folder["sub"]);
         var failure = await Assert.ThrowsAsync<RagException>(() => BeirFiles.ReadAsync(_folder["passages"], _folder["queries"], _folder["sub"], TestContext.Current.CancellationToken));

@@ -67,7 +67,7 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
     }
 
     [Fact]
-    public async Task A_document_that_fails_is_told_by_name_and_the_others_go_on()
+    public async Task A_document_that_fails_is_reported_by_name_and_the_others_go_on()
     {
         Document("a.md", "One.");
         await RunAsync();
@@ -82,7 +82,7 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
     }
 
     [Fact]
-    public async Task A_folder_that_cannot_be_opened_is_told_by_name_and_costs_no_document()
+    public async Task A_folder_that_cannot_be_opened_is_reported_by_name_and_costs_no_document()
     {
         Directory.CreateDirectory(_folder["documents/sub"]);
         Document("a.md", "One.");

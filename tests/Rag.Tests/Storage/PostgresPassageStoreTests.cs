@@ -14,7 +14,7 @@ public sealed class PostgresPassageStoreTests : PassageStoreContract, IAsyncDisp
     private readonly List<PostgresPassageStore> _stores = [];
 
     [Fact]
-    public async Task A_server_that_does_not_answer_is_told()
+    public async Task A_server_that_does_not_answer_is_reported()
     {
         var store = new PostgresPassageStore(At("Host=127.0.0.1;Port=1;Timeout=2"));
         var failure = await Assert.ThrowsAsync<RagException>(() => store.OpenAsync(new("model", 2), Token));

@@ -13,7 +13,7 @@ public sealed class SqlitePassageStoreTests : PassageStoreContract, IDisposable
     private protected override IPassageStore Open() => At(_folder["sub/rag.db"]);
 
     [Fact]
-    public async Task A_file_that_is_no_store_is_told()
+    public async Task A_file_that_is_no_store_is_reported()
     {
         _folder.Write("other.db", new string('x', 5000));
         foreach (var path in new[] { _folder["other.db"], "/proc/none/rag.db" })
@@ -36,7 +36,7 @@ public sealed class SqlitePassageStoreTests : PassageStoreContract, IDisposable
     }
 
     [Fact]
-    public async Task A_store_that_fails_later_is_told_as_clearly_as_one_that_cannot_be_opened()
+    public async Task A_store_that_fails_later_is_reported_as_clearly_as_one_that_cannot_be_opened()
     {
         var store = At(_folder["other.db"]);
         await store.OpenAsync(new("model", 2), Token);

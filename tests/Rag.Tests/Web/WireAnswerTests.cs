@@ -25,7 +25,7 @@ public sealed class WireAnswerTests
     }
 
     [Fact]
-    public void A_source_is_told_with_the_page_of_its_sentence_and_its_passage_with_all_of_its_pages()
+    public void A_source_is_reported_with_the_page_of_its_sentence_and_its_passage_with_all_of_its_pages()
     {
         var hit = Hit("One. Two. Three.", PlaceMap.Of(PlaceUnit.Page, [new(0, 1), new(7, 2)]));
         var (_, data) = WireAnswer.Of(new AnswerEvent.Found([hit], [new(1, PassagePart.Of(hit, 0..5)), new(2, PassagePart.Of(hit, 5..10)), new(3, PassagePart.Of(hit, 10..16))]));

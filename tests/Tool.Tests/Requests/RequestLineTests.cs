@@ -157,7 +157,7 @@ public class RequestLineTests
     }
 
     [Fact]
-    public void A_member_that_means_nothing_here_is_told_and_not_read()
+    public void An_unknown_member_is_reported_and_not_read()
     {
         var unread = new List<string>();
         var request = RequestLine.Read(JsonTest.Parse("""{"id": 7, "prompt": "a", "model": "m", "hats": 1, "temperature": 0}"""), canLimitThoughts: true, unread);
