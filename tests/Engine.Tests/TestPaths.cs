@@ -14,12 +14,12 @@ internal static class TestPaths
     public static string TinyM3 => Path.Combine(Repository, "models", "tiny-m3");
 
     /// <summary>
-    /// A path of reference data: in <c>models</c> or <c>tests/goldens</c> of the repository, else under <c>../shared</c>. Skips the calling
+    /// A path of reference data: in <c>models</c>, <c>tests/goldens</c> or <c>tests/data</c> of the repository, else under <c>../shared</c>. Skips the calling
     /// test if the path is absent.
     /// </summary>
     public static string Shared(params string[] parts)
     {
-        var own = Path.Combine([Repository, .. parts[0] == "goldens" ? ["tests"] : Array.Empty<string>(), .. parts]);
+        var own = Path.Combine([Repository, .. parts[0] is "goldens" or "data" ? ["tests"] : Array.Empty<string>(), .. parts]);
         if (Path.Exists(own))
             return own;
         var path = Path.Combine([Path.GetDirectoryName(Repository)!, "shared", .. parts]);

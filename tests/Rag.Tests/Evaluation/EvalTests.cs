@@ -97,7 +97,7 @@ public sealed class EvalTests(ShippedRag rag)
         var files = new BeirFiles([new("p1", "")], [], []);
         Directory.CreateDirectory(folder["sub"]);
         Assert.Contains("is a folder", await MessageAsync(folder["sub"]), StringComparison.Ordinal);
-        Assert.Contains("does not exist; make it", await MessageAsync(Path.Combine(folder["none"], "pairs")), StringComparison.Ordinal);
+        Assert.Contains("does not exist; create it", await MessageAsync(Path.Combine(folder["none"], "pairs")), StringComparison.Ordinal);
         // Not even a privileged user can create a file with such a long name.
         Assert.Contains("which cannot be", await MessageAsync(folder[new string('a', 300)]), StringComparison.Ordinal);
         await PairFile.CheckAsync(folder["pairs"], files, null, Token);
