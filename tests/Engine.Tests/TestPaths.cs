@@ -14,8 +14,8 @@ internal static class TestPaths
     public static string TinyM3 => Path.Combine(Repository, "models", "tiny-m3");
 
     /// <summary>
-    /// A path of reference data: in <c>models</c>, <c>tests/goldens</c> or <c>tests/data</c> of the repository, else under <c>../shared</c>. Skips the calling
-    /// test if the path is absent.
+    /// A path of reference data: in <c>models</c>, <c>tests/goldens</c> or <c>tests/data</c> of the repository, else under
+    /// <c>../shared</c>. Skips the calling test if the path is absent.
     /// </summary>
     public static string Shared(params string[] parts)
     {

@@ -31,7 +31,10 @@ internal static partial class CitationReader
         if (Quoted(written, thought, sources) is { Count: > 0 } quoted)
             return answer with { Text = written + string.Concat(quoted.Select(number => $" [{number}]")), Cited = quoted, Notes = notes };
         if (!options.WithholdUnsupported)
-            return answer with { State = AnswerState.Unsupported, Notes = [.. notes, "The answer cites no source, and no source has the same words."] };
+        {
+            const string note = "The answer cites no source, and no source has the same words.";
+            return answer with { State = AnswerState.Unsupported, Notes = [.. notes, note] };
+        }
         return answer with { Text = Unsupported, State = AnswerState.Unsupported, Notes = [.. notes, $"Withheld, because no source says it: {written}"] };
     }
 

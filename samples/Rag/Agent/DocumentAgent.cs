@@ -15,7 +15,8 @@ namespace LocalLlm.Samples.Rag.Agent;
 /// <summary>Answers questions from the documents: an agent of Microsoft's Agent Framework whose tool is the search.</summary>
 internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, FollowUp followUp, FreshDocuments documents, IOptions<RagOptions> options, ILoggerFactory loggers)
 {
-    private const string NoFittingSentence = "Passages were found, but none of their sentences fits the question closely enough; try other words.";
+    private const string NoFittingSentence =
+        "Passages were found, but none of their sentences fits the question closely enough; try other words.";
     private const string Changed = "The documents have changed, so the sources of earlier answers are no longer used.";
     private readonly AnswerOptions _options = options.Value.Answer;
 

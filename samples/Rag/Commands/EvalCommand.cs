@@ -18,7 +18,10 @@ internal static class EvalCommand
         var passages = File("--passages", "JSON lines with _id and text.");
         var queries = File("--queries", "JSON lines with _id and text.");
         var qrels = File("--qrels", "query-id, corpus-id and grade, divided by tabs; or TREC's four columns.");
-        var cutoffs = new Option<string>("--k") { Description = "The values of k for recall@k, separated by commas.", HelpName = "K,K,…", DefaultValueFactory = _ => "1,5,10" };
+        var cutoffs = new Option<string>("--k")
+        {
+            Description = "The values of k for recall@k, separated by commas.", HelpName = "K,K,…", DefaultValueFactory = _ => "1,5,10",
+        };
         var ties = new Option<TieOrder>("--ties")
         {
             Description = "Where a relevant passage stands among others of the same score: mean (over all orders), first or last.",

@@ -10,7 +10,11 @@ internal static class ServeCommand
 {
     public static Command Create(CommonOptions common, RagTerminal terminal)
     {
-        var host = new Option<string>("--host") { Description = "The address to listen on. There is no access control: anyone who can connect can ask.", HelpName = "ADDRESS", DefaultValueFactory = _ => "127.0.0.1" };
+        var host = new Option<string>("--host")
+        {
+            Description = "The address to listen on. There is no access control: anyone who can connect can ask.", HelpName = "ADDRESS",
+            DefaultValueFactory = _ => "127.0.0.1",
+        };
         host.Validators.Add(result =>
         {
             if (AddressOf(result.GetValueOrDefault<string>()) is null)

@@ -30,7 +30,10 @@ internal static class PairFile
         }
 
         if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))
-            throw new RagException($"pairs are to be written to '{path}', but the folder '{folder}' does not exist; create it, or name another file");
+        {
+            throw new RagException(
+                $"pairs are to be written to '{path}', but the folder '{folder}' does not exist; create it, or name another file");
+        }
         try
         {
             await using var probe = new FileStream(Partial(path), new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, Options = FileOptions.DeleteOnClose });
