@@ -87,7 +87,8 @@ public sealed partial class EmbeddingEngine
             throw EngineException.InvalidRequest(options.Queries, $"{options.Queries} and {options.Passages} have {queries.Count} and {passages.Count} texts; give one text for all {options.Passages}, or one for each of them");
         var counting = options.Weights ?? HybridWeights.Default.Within(Kinds)!;
         if ((counting.Kinds & ~Kinds) is var missing and not EmbeddingKinds.None)
-            throw EngineException.InvalidRequest("weights", $"weights use {missing}, which '{ModelName}' does not compute; it computes {Kinds}");
+            throw EngineException.InvalidRequest(
+                "weights", $"weights use {missing}, which '{ModelName}' does not compute; it computes {Kinds}");
         // Tokenizing and comparing are CPU work, and the caller's thread may be a user interface's or a socket's.
         return await Task.Run(ComputeAsync, cancellationToken).ConfigureAwait(false);
 
@@ -150,5 +151,6 @@ public sealed partial class EmbeddingEngine
 
     private static double Finite(double score) => double.IsFinite(score)
         ? score
-        : throw new EngineException(EngineErrorKind.GenerationFailed, "The model produced a score that is not finite; its weights are damaged, or need another dtype, such as bfloat16 or float32.");
+        : throw new EngineException(
+            EngineErrorKind.GenerationFailed, "The model produced a score that is not finite; its weights are damaged, or need another dtype, such as bfloat16 or float32.");
 }

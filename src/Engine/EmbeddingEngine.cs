@@ -243,7 +243,8 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     private void CheckKinds(EmbeddingKinds kinds)
     {
         if (kinds == EmbeddingKinds.None || (kinds & ~Kinds) != 0)
-            throw EngineException.InvalidRequest("kinds", $"kinds is {kinds}; request at least one kind that '{ModelName}' computes: {Kinds}");
+            throw EngineException.InvalidRequest(
+                "kinds", $"kinds is {kinds}; request at least one kind that '{ModelName}' computes: {Kinds}");
     }
 
     private int[][] Tokens(IReadOnlyList<string> texts, Func<int, string> place, string field, int? cutAt, CancellationToken cancellationToken) => [.. texts.Select((text, index) =>

@@ -90,8 +90,8 @@ public class JoinTests
         var node = Task.Run(() => EngineNode.RunAsync(options with { NodeRank = 1, MaxNumSeqs = 3 }), TestContext.Current.CancellationToken);
         var here = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
         var there = await Assert.ThrowsAsync<EngineException>(() => node);
-        Assert.Contains("max_num_seqs is 3 here and 256 on node 0: start all nodes with the same options", here.Message, StringComparison.Ordinal);
-        Assert.Contains("max_num_seqs is 3 here and 256 on node 0", there.Message, StringComparison.Ordinal);
+        Assert.Contains("its max_num_seqs is 3, and node 0's is 256: start all nodes with the same options", here.Message, StringComparison.Ordinal);
+        Assert.Contains("its max_num_seqs is 3, and node 0's is 256", there.Message, StringComparison.Ordinal);
         Assert.Equal(EngineErrorKind.InvalidOptions, there.Kind);
     }
 

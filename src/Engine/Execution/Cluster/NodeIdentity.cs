@@ -53,21 +53,26 @@ internal static class NodeIdentity
         },
     };
 
-    /// <summary>What of <paramref name="other"/> does not go with <paramref name="own"/>, in words; null: nothing.</summary>
+    /// <summary>Says why <paramref name="other"/> cannot join <paramref name="own"/>; null: it can.</summary>
     /// <param name="own">Node 0.</param>
-    /// <param name="other">Who joins.</param>
+    /// <param name="other">The node that joins.</param>
     public static string? Difference(NodeHello own, NodeHello other)
     {
         if (own.Version != other.Version || own.StepFormat != other.StepFormat)
             return $"it runs version {other.Version} (step format {other.StepFormat}), but node 0 runs {own.Version} (step format {own.StepFormat}): install the same build on all nodes";
         if (Different(own.Options, other.Options) is { } option)
-            return $"{option} is {other.Options.GetValueOrDefault(option) ?? "unset"} here and {own.Options.GetValueOrDefault(option) ?? "unset"} on node 0: start all nodes with the same options";
+        {
+            // Node 0 logs the message, too: "here" would be the wrong node there.
+            return $"its {option} is {other.Options.GetValueOrDefault(option) ?? "unset"}, and node 0's is "
+                + $"{own.Options.GetValueOrDefault(option) ?? "unset"}: start all nodes with the same options";
+        }
+
         if (Different(own.Files, other.Files) is { } file)
             return $"its model is not the same: {file} {(other.Files.ContainsKey(file) ? own.Files.ContainsKey(file) ? "differs from node 0's" : "is not on node 0" : "is missing there")}; copy the same folder to all nodes";
         return null;
     }
 
-    /// <summary>What card of <paramref name="other"/> another node has taken, in words; null: none.</summary>
+    /// <summary>Says which card of <paramref name="other"/> another node already uses; null: none.</summary>
     /// <param name="layout">Names the nodes.</param>
     /// <param name="holders">Those that hold ranks.</param>
     /// <param name="other">Who joins. Nodes of one process share what they will.</param>
